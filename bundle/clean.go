@@ -1,0 +1,167 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+
+	"github.com/ckpt-go/ckpt/storage"
+)
+
+// Clean finishes what crashes interrupted at prefixes that match wants: it
+// undoes or finishes overwrites, finishes removals, and removes unpublished
+// files of dead writers with the data files they had published before their
+// index. A data file without an index and without such evidence is somebody
+// else's and stays. It looks at the top folder of the bucket, must not run
+// beside a Writer of a matching prefix, and returns the names it removed, also
+// when it fails later.
+func Clean(ctx context.Context, b storage.Bucket, match func(prefix string) bool) (removed []string, err error) {
+	undone, gone, err := traces(ctx, b, match)
+	if err != nil {
+		return nil, err
+	}
+	c := cleaner{bucket: b}
+	// Overwrites first: what they bring back has an index again, and its data
+	// files are no orphans.
+	for _, prefix := range undone {
+		if err := c.undo(ctx, prefix); err != nil {
+			return c.removed, err
+		}
+	}
+	for _, prefix := range gone {
+		if err := c.orphans(ctx, prefix); err != nil {
+			return c.removed, err
+		}
+		if err := c.remove(ctx, IndexName(goneOf(prefix))); err != nil {
+			return c.removed, err
+		}
+	}
+	if s, ok := b.(storage.Sweeper); ok {
+		err = c.leftovers(ctx, s, match)
+	}
+	return c.removed, errors.Join(err, syncRemovals(ctx, b))
+}
+
+// traces lists the prefixes that overwrites and removals left marks of.
+func traces(ctx context.Context, b storage.Bucket, match func(string) bool) (undone, gone []string, err error) {
+	for info, err := range b.List(ctx, "") {
+		if errors.Is(err, fs.ErrNotExist) {
+			break // no folder, no traces
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if prefix, ok := unmark(tracePrefix(info.Name), undoPrefix); ok && match(prefix) && !slices.Contains(undone[max(0, len(undone)-1):], prefix) {
+			undone = append(undone, prefix)
+		}
+		if name, ok := parseIndexName(info.Name); ok {
+			if prefix, ok := unmark(name, gonePrefix); ok && match(prefix) {
+				gone = append(gone, prefix)
+			}
+		}
+	}
+	return undone, gone, nil
+}
+
+// tracePrefix returns the prefix a file name belongs to, "" if it is neither
+// an index nor a data file.
+func tracePrefix(name string) string {
+	if prefix, ok := parseIndexName(name); ok {
+		return prefix
+	}
+	prefix, _, _, _ := ParseDataName(name)
+	return prefix
+}
+
+// cleaner removes files and keeps a list.
+type cleaner struct {
+	bucket  storage.Bucket
+	removed []string
+}
+
+func (c *cleaner) remove(ctx context.Context, name string) error {
+	err := c.bucket.Remove(ctx, name)
+	if err == nil {
+		c.removed = append(c.removed, name)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// undo settles an overwrite and lists the second names that are gone.
+func (c *cleaner) undo(ctx context.Context, prefix string) error {
+	undo := undoOf(prefix)
+	names, err := dataFiles(ctx, c.bucket, undo)
+	if err != nil {
+		return err
+	}
+	if committed, err := exists(ctx, c.bucket, IndexName(undo)); err != nil {
+		return err
+	} else if committed {
+		names = append(names, IndexName(undo))
+	}
+	if err := Recover(ctx, c.bucket, prefix); err != nil {
+		return err
+	}
+	c.removed = append(c.removed, names...)
+	return nil
+}
+
+// orphans removes the data files of a prefix unless it has an index.
+func (c *cleaner) orphans(ctx context.Context, prefix string) error {
+	// An index in the undo place keeps the data of an overwrite alive.
+	if found, err := Exists(ctx, c.bucket, prefix); found || err != nil {
+		return err
+	}
+	names, err := dataFiles(ctx, c.bucket, prefix)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := c.remove(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leftovers removes the unpublished files of dead writers. That of an index
+// goes after the data it proves to be ours, so that a crash here leaves the
+// proof.
+func (c *cleaner) leftovers(ctx context.Context, s storage.Sweeper, match func(string) bool) error {
+	var dead []storage.Leftover
+	for l, err := range s.Leftovers(ctx) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errors.ErrUnsupported) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		dead = append(dead, l)
+	}
+	for _, l := range dead {
+		prefix := tracePrefix(l.Name)
+		for _, mark := range [...]string{undoPrefix, gonePrefix} {
+			// Copies to second names leave such files too.
+			if original, ok := unmark(prefix, mark); ok {
+				prefix = original
+			}
+		}
+		if prefix == "" || !match(prefix) {
+			continue
+		}
+		if l.Name == IndexName(prefix) {
+			if err := c.orphans(ctx, prefix); err != nil {
+				return err
+			}
+		}
+		if err := s.RemoveLeftover(ctx, l); err != nil {
+			return err
+		}
+		c.removed = append(c.removed, l.Name)
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+// Package bundle reads and writes tensor bundles, the files of a TensorFlow
+// checkpoint (core/util/tensor_bundle).
+//
+// A checkpoint is named by its prefix P, such as "train/ckpt-3": the index
+// P.index lists the tensors by key, and data files, the shards
+// P.data-00000-of-00001 and so on, hold their bytes. An [Entry] says of what
+// dtype and shape a tensor is and where its bytes are; a tensor may be stored
+// in slices, each under an entry of its own. To this package a key is a string:
+// it knows nothing of objects.
+//
+//	w, err := bundle.Create(ctx, bucket, "ckpt-1", nil)
+//	defer w.Abort()
+//	err = w.Add(ctx, "w", tensor.Float32, tensor.Shape{2}, chunks)
+//	err = w.Commit(ctx)
+//
+//	r, err := bundle.Open(ctx, bucket, "ckpt-1", nil)
+//	defer r.Close()
+//	t, err := r.Tensor(ctx, "w")
+//
+// # Publication
+//
+// The index is the commit point: it is published when the data is durable, so
+// a crash leaves a whole checkpoint or none. A prefix that exists is not
+// replaced in place. Its files get second names, ".ckpt-undo." before the base
+// of the prefix, the old index goes, the new data comes, then the new index,
+// then the second names go. A crash in between is undone by [Recover]; until
+// then [Open] reads the old checkpoint under the second names. [Remove] keeps
+// the index as ".ckpt-gone." until the data is gone, and [Clean] takes away what
+// a crash left, but nothing that such evidence does not prove to be ours.
+//
+// # Deviations from TensorFlow
+//
+// Files are byte for byte what BundleWriter and MergeV2Checkpoints make for the
+// same tensors in the same order, in one shard. Reading is stricter or wider in
+// these points:
+//
+//   - Every size is compared with the file before memory is allocated for it.
+//   - A string or variant tensor must fill its entry's size exactly.
+//   - The first key of an index must be the empty one.
+//   - An entry whose shard the header does not have is refused by that reason.
+//   - Slices of every dtype are joined; TensorFlow does float, double, int32 and
+//     a few more.
+//   - One-byte dtypes such as float8 and int4 are read from big-endian bundles.
+//   - A prefix is a name, never a pattern.
+//   - Names of dimensions in an entry's shape are dropped when it is encoded
+//     again. Nobody writes them.
+package bundle
+
+import "github.com/ckpt-go/ckpt/internal/fault"
+
+// ErrCorrupt is the class of errors about files whose bytes are not what was
+// written; ErrMismatch that of a dtype or size other than the caller's.
+var (
+	ErrCorrupt  = fault.ErrCorrupt
+	ErrMismatch = fault.ErrMismatch
+)
+
+// CorruptError says where a checkpoint is damaged.
+type CorruptError = fault.CorruptError

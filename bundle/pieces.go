@@ -1,0 +1,273 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/ckpt-go/ckpt/internal/fault"
+	"github.com/ckpt-go/ckpt/tensor"
+)
+
+// pieces is a tensor stored in slices that cover it exactly.
+type pieces struct {
+	entry *Entry
+	total int64 // elements of the tensor
+	all   []piece
+}
+
+// piece is one stored slice.
+type piece struct {
+	slice Slice // as the entry of the tensor lists it
+	span  *span
+}
+
+// pieces finds the slices of a tensor and checks, without reading a byte of
+// them, that they are there and cover the tensor exactly once.
+func (r *Reader) pieces(ctx context.Context, key string, e *Entry) (*pieces, error) {
+	corrupt := func(kind fault.Kind, format string, args ...any) error {
+		return r.locate(fault.Corrupt(kind, format, args...), errKey(key))
+	}
+	if err := checkShape(e.Shape); err != nil {
+		return nil, corrupt(fault.KindEntry, "%w", err)
+	}
+	total, _ := e.Shape.Elements()
+	p := &pieces{entry: e, total: total, all: make([]piece, 0, len(e.Slices))}
+	claimed := make(map[int32]int64) // bytes of each shard
+	var covered int64
+	for _, slice := range e.Slices {
+		shape, err := slice.Shape(e.Shape)
+		if err != nil {
+			return nil, corrupt(fault.KindEntry, "%w", err)
+		}
+		s, err := r.piece(ctx, key, e, slice, shape)
+		if err != nil {
+			return nil, err
+		}
+		// Entries that point at the same bytes would let a small file claim any
+		// amount of memory.
+		if s.entry.Size > s.file.Size()-claimed[s.entry.Shard] {
+			return nil, corrupt(fault.KindOverlap, "the slices claim more bytes than %s has", s.name)
+		}
+		claimed[s.entry.Shard] += s.entry.Size
+		if covered += s.n; covered < 0 {
+			return nil, corrupt(fault.KindOverlap, "the slices have more elements than any tensor")
+		}
+		p.all = append(p.all, piece{slice, s})
+	}
+	if covered < total {
+		return nil, corrupt(fault.KindEntry, "does not have sufficient slices: %d of %d elements are stored", covered, total)
+	}
+	if err := p.checkCover(); err != nil {
+		return nil, corrupt(fault.KindOverlap, "%w", err)
+	}
+	if covered != total {
+		return nil, corrupt(fault.KindOverlap, "slices have %d elements, the tensor %d", covered, total)
+	}
+	return p, nil
+}
+
+// piece finds the entry of one slice.
+func (r *Reader) piece(ctx context.Context, key string, e *Entry, slice Slice, shape tensor.Shape) (*span, error) {
+	sliceKey := EncodeSliceKey(key, slice)
+	stored, err := r.Entry(sliceKey)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, r.locate(fault.Corrupt(fault.KindEntry, "slice %s is listed but not stored", slice), errKey(key))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if stored.DType != e.DType || !stored.Shape.Equal(shape) || len(stored.Slices) > 0 {
+		return nil, r.locate(fault.Corrupt(fault.KindEntry, "slice %s of a %s tensor of shape %s is stored as %s %s", slice, e.DType, e.Shape, stored.DType, stored.Shape), errKey(key))
+	}
+	return r.span(ctx, sliceKey, &stored)
+}
+
+// checkCover finds elements that two slices hold. A bit per element keeps that
+// linear; there are at most as many elements as bytes in the files.
+func (p *pieces) checkCover() error {
+	if p.total == 0 {
+		return nil
+	}
+	seen := make([]uint64, (p.total+63)/64)
+	for i := range p.all {
+		runs := newRuns(p.entry.Shape, p.all[i].slice)
+		for {
+			off, n, ok := runs.next()
+			if !ok {
+				break
+			}
+			if !mark(seen, off, n) {
+				return p.overlap(i)
+			}
+		}
+	}
+	return nil
+}
+
+// mark sets n bits from off on and reports whether none was set before.
+func mark(seen []uint64, off, n int64) bool {
+	for n > 0 {
+		word, bit := off/64, off%64
+		m := min(64-bit, n)
+		mask := (^uint64(0) >> (64 - m)) << bit
+		if seen[word]&mask != 0 {
+			return false
+		}
+		seen[word] |= mask
+		off += m
+		n -= m
+	}
+	return true
+}
+
+// overlap names a slice before the i-th that shares elements with it.
+func (p *pieces) overlap(i int) error {
+	for _, earlier := range p.all[:i] {
+		if earlier.slice.overlaps(p.all[i].slice) {
+			return fmt.Errorf("Overlapping slices: existing slice = %s, new slice = %s", earlier.slice, p.all[i].slice)
+		}
+	}
+	return fmt.Errorf("Overlapping slices: %s", p.all[i].slice)
+}
+
+// readFixed fills dst with the tensor. A slice that is one run of it is read in
+// place, others go through a chunk of memory.
+func (p *pieces) readFixed(ctx context.Context, dst []byte) error {
+	size := int64(p.entry.DType.Size())
+	big := false
+	for i := range p.all {
+		s := p.all[i].span
+		big = s.big
+		runs := newRuns(p.entry.Shape, p.all[i].slice)
+		if runs.single() {
+			off, n, _ := runs.next()
+			if err := s.read(ctx, dst[off*size:(off+n)*size]); err != nil {
+				return err
+			}
+			continue
+		}
+		var off, left int64 // where in dst the open run goes on
+		crc, err := s.stream(ctx, 0, 0, s.entry.Size, nil, func(chunk []byte) {
+			for len(chunk) > 0 {
+				if left == 0 {
+					off, left, _ = runs.next()
+					off, left = off*size, left*size
+				}
+				n := min(left, int64(len(chunk)))
+				copy(dst[off:off+n], chunk)
+				chunk = chunk[n:]
+				off, left = off+n, left-n
+			}
+		})
+		if err = errOr(err, s.check(crc)); err != nil {
+			return err
+		}
+	}
+	if big {
+		tensor.Swap(dst, p.entry.DType)
+	}
+	return nil
+}
+
+// readElements reads a string or variant tensor.
+func (p *pieces) readElements(ctx context.Context) ([][]byte, error) {
+	if p.total > maxElements {
+		return nil, p.all[0].span.tooLarge()
+	}
+	elements := make([][]byte, p.total)
+	for i := range p.all {
+		part, err := p.all[i].span.readElements(ctx)
+		if err != nil {
+			return nil, err
+		}
+		runs := newRuns(p.entry.Shape, p.all[i].slice)
+		for len(part) > 0 {
+			off, n, _ := runs.next()
+			copy(elements[off:off+n], part)
+			part = part[n:]
+		}
+	}
+	return elements, nil
+}
+
+// check verifies all slices and keeps nothing.
+func (p *pieces) check(ctx context.Context) error {
+	for i := range p.all {
+		if err := p.all[i].span.verify(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runs walks the elements of a slice in row-major order, in stretches that are
+// contiguous in the tensor.
+type runs struct {
+	length int64   // of each stretch
+	off    int64   // of the next one, in elements
+	count  []int64 // of stretches along each outer dimension
+	index  []int64
+	stride []int64
+	done   bool
+}
+
+// newRuns needs a slice that fits the shape.
+func newRuns(shape tensor.Shape, s Slice) *runs {
+	r := &runs{length: 1}
+	inner := len(shape) // dimensions from here on are one stretch
+	stride := int64(1)
+	for i := len(shape) - 1; i >= 0; i-- {
+		start, length := int64(0), shape[i]
+		if !s[i].Full {
+			start, length = s[i].Start, s[i].Length
+		}
+		if length == 0 {
+			r.done = true
+		}
+		r.off += start * stride
+		if inner == i+1 && r.length == stride {
+			// Everything inside is taken whole, so this dimension only makes the
+			// stretch longer.
+			inner = i
+			r.length *= length
+		} else {
+			r.count = append(r.count, length)
+			r.stride = append(r.stride, stride)
+		}
+		stride *= shape[i]
+	}
+	r.index = make([]int64, len(r.count))
+	return r
+}
+
+// single reports whether there is at most one stretch left to come.
+func (r *runs) single() bool {
+	for _, n := range r.count {
+		if n != 1 {
+			return false
+		}
+	}
+	return !r.done
+}
+
+// next returns the offset and length in elements of the next stretch.
+func (r *runs) next() (off, n int64, ok bool) {
+	if r.done {
+		return 0, 0, false
+	}
+	off = r.off
+	// count and stride hold the innermost dimension first.
+	for i := range r.count {
+		r.index[i]++
+		r.off += r.stride[i]
+		if r.index[i] < r.count[i] {
+			return off, r.length, true
+		}
+		r.off -= r.stride[i] * r.count[i]
+		r.index[i] = 0
+	}
+	r.done = true
+	return off, r.length, true
+}

@@ -1,0 +1,215 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"path"
+	"strconv"
+	"sync"
+
+	"github.com/ckpt-go/ckpt/internal/fault"
+	"github.com/ckpt-go/ckpt/storage"
+	"github.com/ckpt-go/ckpt/table"
+)
+
+// ReaderOptions are the options of Open; nil means the zero value.
+type ReaderOptions struct {
+	// MaxBlock is the ceiling in bytes for one decompressed block of the index; 0
+	// means the default of package table. Files that compress nothing, as all
+	// newer ones, do not need it.
+	MaxBlock int64
+}
+
+// Reader reads one bundle (BundleReader). Opening reads the index only; data
+// files are opened when a tensor of theirs is asked for, and entries decoded
+// when they are looked at. A Reader is safe for concurrent use, except that
+// Close must come last.
+type Reader struct {
+	bucket storage.Bucket
+	prefix string // as asked for
+	actual string // whose files are read: prefix, or its undo place
+	file   storage.File
+	table  *table.Reader
+	header Header
+
+	mu     sync.Mutex
+	shards map[int32]storage.File
+	closed bool
+}
+
+// Open opens the checkpoint of a prefix. A prefix without an index is
+// fs.ErrNotExist; a file that is no index is ErrCorrupt and the error says what
+// it looks like; a bundle for newer readers is errors.ErrUnsupported. If the
+// prefix was being overwritten when its writer died, the old checkpoint is read
+// from its second names, and nothing is changed.
+func Open(ctx context.Context, b storage.Bucket, prefix string, o *ReaderOptions) (*Reader, error) {
+	r, err := openAt(ctx, b, prefix, prefix, o)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return r, err
+	}
+	r, undoErr := openAt(ctx, b, prefix, undoOf(prefix), o)
+	if !errors.Is(undoErr, fs.ErrNotExist) {
+		return r, undoErr
+	}
+	if err := checkV1(ctx, b, prefix); err != nil {
+		return nil, err
+	}
+	return nil, noCheckpoint(prefix, err)
+}
+
+// openAt opens the bundle whose files have the prefix actual, for a prefix
+// that may be another.
+func openAt(ctx context.Context, b storage.Bucket, prefix, actual string, o *ReaderOptions) (*Reader, error) {
+	f, err := b.Open(ctx, IndexName(actual))
+	if err != nil {
+		return nil, err
+	}
+	r := &Reader{bucket: b, prefix: prefix, actual: actual, file: f, shards: make(map[int32]storage.File)}
+	if err := r.readHeader(o); err != nil {
+		return nil, errors.Join(r.locate(err, ""), f.Close())
+	}
+	return r, nil
+}
+
+func (r *Reader) readHeader(o *ReaderOptions) error {
+	var options table.ReaderOptions
+	if o != nil {
+		options.MaxBlock = o.MaxBlock
+	}
+	t, err := table.NewReader(r.file, r.file.Size(), &options)
+	if err != nil {
+		return explain(err, r.file)
+	}
+	r.table = t
+	it := t.First()
+	if err := it.Err(); err != nil {
+		return err
+	}
+	if !it.Valid() || len(it.Key()) > 0 {
+		return fault.Corrupt(fault.KindFormat, "the index has no header entry (failed to seek to header entry)")
+	}
+	if r.header, err = DecodeHeader(it.Value()); err != nil {
+		return err
+	}
+	return r.header.checkVersion()
+}
+
+// locate names the index, and the tensor if one is meant, in an error about
+// the index.
+func (r *Reader) locate(err error, key string) error {
+	return fault.Locate(err, path.Base(IndexName(r.actual)), key)
+}
+
+// Header returns the header of the index.
+func (r *Reader) Header() Header { return r.header }
+
+// Prefix returns the prefix that was opened.
+func (r *Reader) Prefix() string { return r.prefix }
+
+// Item is an entry with its key.
+type Item struct {
+	Key   string
+	Entry Entry
+	// IsSlice says that the entry holds a slice of a tensor, and the key is an
+	// encoded slice key: see DecodeSliceKey. Lists of tensors leave it out.
+	IsSlice bool
+}
+
+// Entries yields all entries in the order of the index, which is that of the
+// keys' bytes, without the header. It stops after the first error.
+func (r *Reader) Entries() iter.Seq2[Item, error] {
+	return func(yield func(Item, error) bool) {
+		for e, err := range r.table.All() {
+			if err != nil {
+				yield(Item{}, r.locate(err, ""))
+				return
+			}
+			if len(e.Key) == 0 {
+				continue
+			}
+			item := Item{Key: string(e.Key)}
+			item.IsSlice = isSliceKey(item.Key)
+			if item.Entry, err = DecodeEntry(e.Value); err != nil {
+				yield(Item{}, r.locate(err, errKey(item.Key)))
+				return
+			}
+			if !yield(item, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Entry returns the entry of one tensor, or of one slice by its encoded key. A
+// key that is not there is fs.ErrNotExist, in TensorFlow's words.
+func (r *Reader) Entry(key string) (Entry, error) {
+	if key == headerKey {
+		return Entry{}, &keyError{key}
+	}
+	value, ok, err := r.table.Get([]byte(key))
+	if err != nil {
+		return Entry{}, r.locate(err, errKey(key))
+	}
+	if !ok {
+		return Entry{}, &keyError{key}
+	}
+	e, err := DecodeEntry(value)
+	if err != nil {
+		return Entry{}, r.locate(err, errKey(key))
+	}
+	return e, nil
+}
+
+// keyError says that a checkpoint has no tensor of a name.
+type keyError struct{ key string }
+
+func (e *keyError) Error() string {
+	key := errKey(e.key)
+	if quoted := strconv.Quote(key); quoted[1:len(quoted)-1] != key {
+		key = quoted
+	}
+	return fmt.Sprintf("Key %s not found in checkpoint", key)
+}
+
+// Unwrap gives the class.
+func (e *keyError) Unwrap() error { return fs.ErrNotExist }
+
+// shard opens the data file of an entry, once.
+func (r *Reader) shard(ctx context.Context, number int32) (storage.File, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, fs.ErrClosed
+	}
+	if f, ok := r.shards[number]; ok {
+		return f, nil
+	}
+	f, err := r.bucket.Open(ctx, r.dataName(number))
+	if err != nil {
+		return nil, err
+	}
+	r.shards[number] = f
+	return f, nil
+}
+
+func (r *Reader) dataName(shard int32) string {
+	return DataName(r.actual, int(shard), int(r.header.NumShards))
+}
+
+// Close lets go of all files.
+func (r *Reader) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	errs := []error{r.file.Close()}
+	for _, f := range r.shards {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}

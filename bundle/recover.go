@@ -1,0 +1,195 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+
+	"github.com/ckpt-go/ckpt/internal/fault"
+	"github.com/ckpt-go/ckpt/storage"
+)
+
+// Recover finishes or undoes an overwrite of this prefix that was interrupted.
+// If the new checkpoint is in place, the old one's second names go; otherwise
+// the old one comes back. Without such traces it changes nothing. It must not
+// run beside a Writer of the same prefix.
+func Recover(ctx context.Context, b storage.Bucket, prefix string) error {
+	undo := undoOf(prefix)
+	committed, err := exists(ctx, b, IndexName(undo))
+	if err != nil {
+		return err
+	}
+	if !committed {
+		// The second names were never complete, so the first were not touched.
+		return dropUndoData(ctx, b, prefix)
+	}
+	good, err := whole(ctx, b, prefix)
+	if err != nil {
+		return err
+	}
+	if good {
+		return dropUndo(ctx, b, prefix)
+	}
+	present, err := exists(ctx, b, IndexName(prefix))
+	if err != nil {
+		return err
+	}
+	if present {
+		// Of two that are damaged the one in place stays: the second names may
+		// be half gone.
+		better, err := whole(ctx, b, undo)
+		if err != nil {
+			return err
+		}
+		if !better {
+			return dropUndo(ctx, b, prefix)
+		}
+	}
+	if err := restore(ctx, b, prefix); err != nil {
+		return err
+	}
+	return dropUndo(ctx, b, prefix)
+}
+
+// whole reports whether a checkpoint opens and its files have the sizes its
+// index needs.
+func whole(ctx context.Context, b storage.Bucket, prefix string) (bool, error) {
+	r, err := openAt(ctx, b, prefix, prefix, nil)
+	if errors.Is(err, ErrCorrupt) || errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	for finding := range r.CheckLayout(ctx) {
+		if finding.Kind != fault.KindUnreadable {
+			return false, nil
+		}
+		// What cannot be read now is not known to be bad.
+		return false, finding
+	}
+	return true, ctx.Err()
+}
+
+// restore puts the files of the undo place back, the index last.
+func restore(ctx context.Context, b storage.Bucket, prefix string) error {
+	undo := undoOf(prefix)
+	if err := remove(ctx, b, IndexName(prefix)); err != nil {
+		return err
+	}
+	if err := syncRemovals(ctx, b); err != nil {
+		return err
+	}
+	data, err := dataFiles(ctx, b, undo)
+	if err != nil {
+		return err
+	}
+	for _, name := range data {
+		if err := link(ctx, b, name, moveName(name, undo, prefix)); err != nil {
+			return err
+		}
+	}
+	return link(ctx, b, IndexName(undo), IndexName(prefix))
+}
+
+// dropUndo removes the second names, the index first: data without it is a
+// leftover, it without data would be a damaged checkpoint.
+func dropUndo(ctx context.Context, b storage.Bucket, prefix string) error {
+	if err := remove(ctx, b, IndexName(undoOf(prefix))); err != nil {
+		return err
+	}
+	return dropUndoData(ctx, b, prefix)
+}
+
+func dropUndoData(ctx context.Context, b storage.Bucket, prefix string) error {
+	return removeData(ctx, b, undoOf(prefix))
+}
+
+func removeData(ctx context.Context, b storage.Bucket, prefix string) error {
+	names, err := dataFiles(ctx, b, prefix)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := remove(ctx, b, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Exists reports whether Open would find a checkpoint of this prefix. Whether
+// it is a good one is not looked at.
+func Exists(ctx context.Context, b storage.Bucket, prefix string) (bool, error) {
+	for _, name := range [...]string{IndexName(prefix), IndexName(undoOf(prefix))} {
+		if found, err := exists(ctx, b, name); found || err != nil {
+			return found, err
+		}
+	}
+	return false, nil
+}
+
+// Remove removes a checkpoint, its index first, and its data files of any
+// number of shards. A prefix without a checkpoint is fs.ErrNotExist. After a
+// crash the next Remove or Clean finishes what was begun.
+func Remove(ctx context.Context, b storage.Bucket, prefix string) error {
+	undo, err := exists(ctx, b, IndexName(undoOf(prefix)))
+	if err != nil {
+		return err
+	}
+	if undo {
+		// Without this the old checkpoint would come back.
+		if err := Recover(ctx, b, prefix); err != nil {
+			return err
+		}
+	}
+	present, err := exists(ctx, b, IndexName(prefix))
+	if err != nil {
+		return err
+	}
+	if present {
+		if err := removeIndex(ctx, b, prefix); err != nil {
+			return err
+		}
+	} else if begun, err := exists(ctx, b, IndexName(goneOf(prefix))); err != nil {
+		return err
+	} else if !begun {
+		return noCheckpoint(prefix, fs.ErrNotExist)
+	}
+	return finishRemoval(ctx, b, prefix)
+}
+
+// removeIndex takes the index away, keeping it as evidence that the data files
+// may go too, and makes that durable before any of them does.
+func removeIndex(ctx context.Context, b storage.Bucket, prefix string) error {
+	if l, ok := b.(storage.Linker); ok {
+		gone := IndexName(goneOf(prefix))
+		if err := remove(ctx, b, gone); err != nil {
+			return err
+		}
+		if err := l.Link(ctx, IndexName(prefix), gone); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
+	if err := b.Remove(ctx, IndexName(prefix)); err != nil {
+		return err
+	}
+	return syncRemovals(ctx, b)
+}
+
+// finishRemoval removes the data files of a prefix that has no index, and the
+// evidence last.
+func finishRemoval(ctx context.Context, b storage.Bucket, prefix string) error {
+	if err := removeData(ctx, b, prefix); err != nil {
+		return err
+	}
+	return remove(ctx, b, IndexName(goneOf(prefix)))
+}
+
+// noCheckpoint says that a prefix names nothing.
+func noCheckpoint(prefix string, err error) error {
+	return fmt.Errorf("no checkpoint at prefix %s: %w", strconv.Quote(prefix), err)
+}

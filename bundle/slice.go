@@ -1,0 +1,169 @@
+package bundle
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/ckpt-go/ckpt/internal/wire"
+	"github.com/ckpt-go/ckpt/tensor"
+)
+
+// Extent is what a slice takes of one dimension.
+type Extent struct {
+	Start, Length int64
+	Full          bool // the whole dimension; Start and Length are 0
+}
+
+// Slice is a rectangle of a tensor, one extent per dimension (TensorSlice).
+type Slice []Extent
+
+// String prints the slice as TensorFlow's specs do: "-:0,10:14,1" is all of the
+// first dimension, ten of the second from 0, one of the third from 14.
+func (s Slice) String() string {
+	var b []byte
+	for i, e := range s {
+		if i > 0 {
+			b = append(b, ':')
+		}
+		if e.Full {
+			b = append(b, '-')
+			continue
+		}
+		b = strconv.AppendInt(b, e.Start, 10)
+		b = append(b, ',')
+		b = strconv.AppendInt(b, e.Length, 10)
+	}
+	return string(b)
+}
+
+// ParseSlice reads what String prints. Starts must not be negative, lengths
+// must be positive.
+func ParseSlice(text string) (Slice, error) {
+	var s Slice
+	if text == "" {
+		return s, nil
+	}
+	for part := range strings.SplitSeq(text, ":") {
+		if part == "-" {
+			s = append(s, Extent{Full: true})
+			continue
+		}
+		first, second, ok := strings.Cut(part, ",")
+		start, err1 := strconv.ParseInt(first, 10, 64)
+		length, err2 := strconv.ParseInt(second, 10, 64)
+		if !ok || err1 != nil || err2 != nil {
+			return nil, fmt.Errorf("expected a pair of numbers or '-' but got '%s': string = %s", part, text)
+		}
+		if start < 0 || length <= 0 {
+			return nil, fmt.Errorf("expected non-negative start and positive length but got start = %d, length = %d: string = %s", start, length, text)
+		}
+		s = append(s, Extent{Start: start, Length: length})
+	}
+	return s, nil
+}
+
+// IsFull reports whether every extent is the whole dimension, spelled "-".
+func (s Slice) IsFull() bool {
+	for _, e := range s {
+		if !e.Full {
+			return false
+		}
+	}
+	return true
+}
+
+// Shape returns the shape of the slice of a tensor of the given shape, or an
+// error if the slice does not fit in.
+func (s Slice) Shape(of tensor.Shape) (tensor.Shape, error) {
+	if len(s) != len(of) {
+		return nil, fmt.Errorf("mismatching ranks: shape = %s, slice = %s", of, s)
+	}
+	shape := make(tensor.Shape, len(s))
+	for i, e := range s {
+		if e.Full {
+			shape[i] = of[i]
+			continue
+		}
+		if e.Start < 0 || e.Length < 0 || e.Start > of[i] || e.Length > of[i]-e.Start {
+			return nil, fmt.Errorf("extent in dimension %d out of bounds: shape = %s, slice = %s", i, of, s)
+		}
+		shape[i] = e.Length
+	}
+	return shape, nil
+}
+
+// overlaps reports whether two slices of the same rank share an element.
+func (s Slice) overlaps(t Slice) bool {
+	for i, a := range s {
+		b := t[i]
+		if a.Full || b.Full {
+			continue
+		}
+		if a.Start >= b.Start+b.Length || b.Start >= a.Start+a.Length {
+			return false
+		}
+	}
+	return true
+}
+
+// encodeSlice appends the TensorSliceProto of s. The length is in a oneof, so
+// it is written even if it is 0.
+func encodeSlice(b []byte, s Slice) []byte {
+	var extent []byte
+	for _, e := range s {
+		extent = extent[:0]
+		if !e.Full {
+			extent = appendInt(extent, extentStart, e.Start)
+			extent = wire.AppendVarintField(extent, extentLength, uint64(e.Length))
+		}
+		b = wire.AppendBytesField(b, sliceExtent, extent)
+	}
+	return b
+}
+
+// decodeSlice reads a TensorSliceProto and refuses what no slice can be
+// (TensorSlice::BuildTensorSlice).
+func decodeSlice(outer *wire.Decoder) Slice {
+	var s Slice
+	d := wire.NewDecoder(outer.LenBytes())
+	for d.Len() > 0 && d.Err() == nil {
+		if field, typ := d.Tag(); field == sliceExtent && typ == wire.BytesType {
+			s = append(s, decodeExtent(d))
+		} else {
+			d.Skip(typ)
+		}
+	}
+	outer.Fail(d.Err())
+	return s
+}
+
+func decodeExtent(outer *wire.Decoder) Extent {
+	var e Extent
+	hasLength := false
+	d := wire.NewDecoder(outer.LenBytes())
+	for d.Len() > 0 && d.Err() == nil {
+		switch field, typ := d.Tag(); {
+		case field == extentStart && typ == wire.Varint:
+			e.Start = int64(d.Uvarint())
+		case field == extentLength && typ == wire.Varint:
+			e.Length = int64(d.Uvarint())
+			hasLength = true
+		default:
+			d.Skip(typ)
+		}
+	}
+	outer.Fail(d.Err())
+	switch {
+	case !hasLength && e.Start != 0:
+		outer.Fail(fmt.Errorf("extent has a start but no length: start = %d", e.Start))
+	case !hasLength:
+		e.Full = true
+	case e.Start < 0 || e.Length < 0:
+		outer.Fail(fmt.Errorf("expected non-negative start and length but got start = %d, length = %d", e.Start, e.Length))
+	case e.Start > math.MaxInt64-e.Length:
+		outer.Fail(fmt.Errorf("extent end exceeds the maximum possible size: start = %d, length = %d", e.Start, e.Length))
+	}
+	return e
+}

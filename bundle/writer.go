@@ -1,0 +1,258 @@
+package bundle
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+
+	"github.com/ckpt-go/ckpt/internal/crc32c"
+	"github.com/ckpt-go/ckpt/storage"
+	"github.com/ckpt-go/ckpt/table"
+	"github.com/ckpt-go/ckpt/tensor"
+)
+
+// WriterOptions are the options of Create; nil means the zero value. There are
+// none yet.
+type WriterOptions struct{}
+
+// Writer writes one bundle of one shard (BundleWriter). It is for one
+// goroutine. The first error is final: every later call returns it, and Commit
+// publishes nothing.
+type Writer struct {
+	bucket storage.Bucket
+	prefix string
+	index  storage.Writer
+	data   storage.Writer
+
+	buf     []byte // data that was added and not written
+	offset  int64  // data that was added
+	entries []entry
+	byKey   map[string]int // index into entries
+
+	err  error
+	done bool
+}
+
+// entry is an Entry with its key.
+type entry struct {
+	key string
+	Entry
+}
+
+var errDone = errors.New("the bundle was committed or aborted before")
+
+// Create starts a bundle. Nothing is visible under the names of prefix before
+// Commit.
+func Create(ctx context.Context, b storage.Bucket, prefix string, _ *WriterOptions) (*Writer, error) {
+	// The index is created first: its unpublished file is what proves, after a
+	// crash, that data files of this prefix without an index are ours.
+	index, err := b.Create(ctx, IndexName(prefix), nil)
+	if err != nil {
+		return nil, err
+	}
+	data, err := b.Create(ctx, DataName(prefix, 0, 1), nil)
+	if err != nil {
+		return nil, errors.Join(err, index.Abort())
+	}
+	return &Writer{
+		bucket: b,
+		prefix: prefix,
+		index:  index,
+		data:   data,
+		buf:    make([]byte, 0, chunkSize),
+		byKey:  make(map[string]int),
+	}, nil
+}
+
+// Add appends a tensor of a fixed-size dtype. The chunks are its little-endian
+// row-major bytes, cut anywhere; their sum must be the size of the tensor. A
+// chunk is not kept and may be reused when the next one is asked for.
+func (w *Writer) Add(ctx context.Context, key string, d tensor.DType, s tensor.Shape, chunks iter.Seq[[]byte]) error {
+	return w.add(key, d, s, func(e *Entry) error {
+		if !d.Fixed() {
+			return fmt.Errorf("elements of dtype %s have no fixed size", d)
+		}
+		n, _ := s.Elements()
+		size, ok := byteSize(n, d)
+		if !ok {
+			return fmt.Errorf("a %s tensor of shape %s is too large", d, s)
+		}
+		for p := range chunks {
+			if int64(len(p)) > size-(w.offset-e.Offset) {
+				return fmt.Errorf("more bytes than the %d of a %s tensor of shape %s", size, d, s)
+			}
+			var err error
+			if e.CRC, err = w.append(ctx, e.CRC, p); err != nil {
+				return err
+			}
+		}
+		if got := w.offset - e.Offset; got != size {
+			return fmt.Errorf("%d bytes are no %s tensor of shape %s, which has %d", got, d, s, size)
+		}
+		return nil
+	})
+}
+
+// byteSize returns the bytes of n elements.
+func byteSize(n int64, d tensor.DType) (int64, bool) {
+	size := n * int64(d.Size())
+	return size, size/int64(d.Size()) == n
+}
+
+// add checks a new key and shape, lets write add the bytes, and keeps the
+// entry.
+func (w *Writer) add(key string, d tensor.DType, s tensor.Shape, write func(e *Entry) error) error {
+	if w.err == nil && w.done {
+		w.err = errDone
+	}
+	if w.err != nil {
+		return w.err
+	}
+	e := Entry{DType: d, Shape: s.Clone(), Offset: w.offset}
+	err := w.checkNew(key, s)
+	if err == nil {
+		err = write(&e)
+	}
+	if err != nil {
+		w.err = fmt.Errorf("tensor %s: %w", strconv.Quote(errKey(key)), err)
+		return w.err
+	}
+	e.Size = w.offset - e.Offset
+	w.keep(key, e)
+	return nil
+}
+
+func (w *Writer) keep(key string, e Entry) {
+	w.byKey[key] = len(w.entries)
+	w.entries = append(w.entries, entry{key, e})
+}
+
+func (w *Writer) checkNew(key string, s tensor.Shape) error {
+	if key == headerKey {
+		return errors.New("the empty string is no tensor name")
+	}
+	if _, ok := w.byKey[key]; ok {
+		return fmt.Errorf("duplicate key: %s", errKey(key))
+	}
+	return checkShape(s)
+}
+
+// checkShape refuses what TensorFlow would not read back.
+func checkShape(s tensor.Shape) error {
+	if _, ok := s.Elements(); !ok || len(s) > maxRank {
+		return fmt.Errorf("invalid tensor shape: %s", s)
+	}
+	return nil
+}
+
+// append adds bytes to the data file and returns the checksum of what crc
+// stands for and them. What is as large as the buffer bypasses it.
+func (w *Writer) append(ctx context.Context, crc uint32, p []byte) (uint32, error) {
+	for len(p) > 0 {
+		if err := ctx.Err(); err != nil {
+			return crc, err
+		}
+		n := min(len(p), cap(w.buf)-len(w.buf))
+		piece := p[:n]
+		p = p[n:]
+		crc = crc32c.Update(crc, piece)
+		w.offset += int64(n)
+		if n == cap(w.buf) {
+			if _, err := w.data.Write(piece); err != nil {
+				return crc, err
+			}
+			continue
+		}
+		w.buf = append(w.buf, piece...)
+		if len(w.buf) == cap(w.buf) {
+			if err := w.flush(); err != nil {
+				return crc, err
+			}
+		}
+	}
+	return crc, nil
+}
+
+func (w *Writer) flush() error {
+	if len(w.buf) == 0 {
+		return nil
+	}
+	_, err := w.data.Write(w.buf)
+	w.buf = w.buf[:0]
+	return err
+}
+
+// Abort gives the bundle up: nothing of it stays. After Commit it does nothing.
+func (w *Writer) Abort() error {
+	if w.done {
+		return nil
+	}
+	w.done = true
+	return errors.Join(w.data.Abort(), w.index.Abort())
+}
+
+// Commit makes the bundle durable and visible under its prefix, replacing a
+// checkpoint of that prefix without a moment in which neither could be read.
+// When it fails, what the prefix named before is still, or again, there; only
+// if the storage goes on failing does that wait for Recover.
+func (w *Writer) Commit(ctx context.Context) error {
+	if w.err == nil && w.done {
+		w.err = errDone
+	}
+	if w.err != nil {
+		return errors.Join(w.err, w.Abort())
+	}
+	if err := w.finish(); err != nil {
+		w.err = err
+		return errors.Join(err, w.Abort())
+	}
+	defer w.Abort()
+	if err := w.publish(ctx); err != nil {
+		w.err = err
+		return err
+	}
+	w.done = true
+	w.entries, w.byKey = nil, nil
+	return nil
+}
+
+// finish writes what is left of both files, so that a full disk is noticed
+// before anything is published.
+func (w *Writer) finish() error {
+	if err := w.flush(); err != nil {
+		return err
+	}
+	slices.SortFunc(w.entries, func(a, b entry) int {
+		switch {
+		case a.key < b.key:
+			return -1
+		case a.key > b.key:
+			return 1
+		}
+		return 0
+	})
+	out := bufio.NewWriter(w.index)
+	t := table.NewWriter(out, nil)
+	header := Header{NumShards: 1, Producer: producerVersion}
+	value := EncodeHeader(nil, &header)
+	if err := t.Add([]byte(headerKey), value); err != nil {
+		return err
+	}
+	var key []byte
+	for i := range w.entries {
+		e := &w.entries[i]
+		key = append(key[:0], e.key...)
+		value = EncodeEntry(value[:0], &e.Entry)
+		if err := t.Add(key, value); err != nil {
+			return fmt.Errorf("tensor %s: %w", strconv.Quote(errKey(e.key)), err)
+		}
+	}
+	if err := t.Close(); err != nil {
+		return err
+	}
+	return out.Flush()
+}

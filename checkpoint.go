@@ -1,0 +1,215 @@
+package ckpt
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+)
+
+// counterName is the edge under which the save counter is tracked.
+const counterName = "save_counter"
+
+// Checkpoint is a set of objects that is saved and restored together:
+// tf.train.Checkpoint. Its methods are called from the goroutine that changes
+// the objects; a Checkpoint is not safe for concurrent use.
+//
+// A Checkpoint is a Trackable, so it can be part of another one.
+type Checkpoint struct {
+	Node     // node 0, unless root is given
+	root     Trackable
+	attached []edge // rooted only: what hangs below the root besides its own children
+	counter  *Variable[int64]
+	restores []*restoration // those that may still have values waiting
+}
+
+// New makes a Checkpoint of named objects, like tf.train.Checkpoint(**objects).
+// It panics if an object is nil or has no identity, or if one is called
+// save_counter: those are mistakes in the program.
+func New(objects Objects) *Checkpoint {
+	c := new(Checkpoint)
+	for _, name := range slices.Sorted(maps.Keys(objects)) {
+		if name == counterName {
+			panic("ckpt: an object cannot be called save_counter: the name is the Checkpoint's own")
+		}
+		if err := c.Node.Track(name, objects[name]); err != nil {
+			panic(err)
+		}
+	}
+	return c
+}
+
+// NewRooted makes a Checkpoint whose node 0 is an object of the program, like
+// tf.train.Checkpoint(root, **objects). The root's own children come first; an
+// object whose name the root tracks already must be that same object.
+func NewRooted(root Trackable, objects Objects) (*Checkpoint, error) {
+	if err := checkTrackable("root", root); err != nil {
+		return nil, err
+	}
+	c := &Checkpoint{root: root}
+	for _, name := range slices.Sorted(maps.Keys(objects)) {
+		if name == counterName || name == "root" {
+			return nil, fmt.Errorf("ckpt: an object cannot be called %s beside a root", name)
+		}
+		child := objects[name]
+		if err := checkTrackable(name, child); err != nil {
+			return nil, err
+		}
+		switch own := childOf(root, name); {
+		case own == nil:
+			c.attached = append(c.attached, edge{name, child})
+		case own != child:
+			return nil, fmt.Errorf("ckpt: root.%s already exists and is another object", name)
+		}
+	}
+	if childOf(root, "root") == nil {
+		c.attached = append(c.attached, edge{"root", root})
+	}
+	slices.SortFunc(c.attached, func(a, b edge) int { return cmp.Compare(a.name, b.name) })
+	return c, nil
+}
+
+// Track adds an object after construction, behind those that are there. A
+// rooted Checkpoint refuses: track it on the root.
+func (c *Checkpoint) Track(name string, child Trackable) error {
+	return c.TrackAll(func(yield func(string, Trackable) bool) { yield(name, child) })
+}
+
+// TrackAll is Track for several objects; see Node.TrackAll.
+func (c *Checkpoint) TrackAll(children iter.Seq2[string, Trackable]) error {
+	if c.root != nil {
+		return errors.New("ckpt: this Checkpoint has a root: what is tracked on the Checkpoint would not be saved; track it on the root")
+	}
+	for name := range children {
+		if name == counterName {
+			return errors.New("ckpt: an object cannot be called save_counter: the name is the Checkpoint's own")
+		}
+	}
+	return c.Node.TrackAll(children)
+}
+
+// Children yields what hangs below node 0.
+func (c *Checkpoint) Children() iter.Seq2[string, Trackable] {
+	if c.root == nil {
+		return c.Node.Children()
+	}
+	return func(yield func(string, Trackable) bool) {
+		for name, child := range c.root.Children() {
+			if !yield(name, child) {
+				return
+			}
+		}
+		for _, e := range c.attached {
+			if !yield(e.name, e.child) {
+				return
+			}
+		}
+	}
+}
+
+// SaveCounter is the number of the last save: what was restored, plus the saves
+// since. It is 0 before the first save or restore.
+func (c *Checkpoint) SaveCounter() int64 {
+	if v, err := c.existingCounter(); err == nil && v != nil {
+		return v.Value()
+	}
+	return 0
+}
+
+// top is where walks begin.
+func (c *Checkpoint) top() root {
+	if c.root == nil {
+		return root{object: c}
+	}
+	return root{object: c.root, attached: c.attached}
+}
+
+// existingCounter finds the save counter, which a root may track itself.
+func (c *Checkpoint) existingCounter() (*Variable[int64], error) {
+	if c.counter != nil || c.root == nil {
+		return c.counter, nil
+	}
+	own := childOf(c.root, counterName)
+	if own == nil {
+		return nil, nil
+	}
+	v, ok := own.(*Variable[int64])
+	if !ok || len(v.data) != 1 {
+		return nil, fmt.Errorf("ckpt: root.save_counter is a %T; it must be a scalar int64 Variable", own)
+	}
+	c.counter = v
+	return v, nil
+}
+
+// addCounter makes the save counter if there is none, without taking up what
+// waits for it; made tells, for undoing.
+func (c *Checkpoint) addCounter() (made bool, err error) {
+	if v, err := c.existingCounter(); v != nil || err != nil {
+		return false, err
+	}
+	c.counter = NewScalar(counterName, int64(0))
+	if c.root != nil {
+		c.attached = append(c.attached, edge{counterName, c.counter})
+		return true, nil
+	}
+	_, err = c.add(counterName, c.counter)
+	return true, err
+}
+
+func (c *Checkpoint) removeCounter() {
+	c.counter = nil
+	if c.root != nil {
+		c.attached = c.attached[:len(c.attached)-1]
+		return
+	}
+	c.truncate(len(c.edges) - 1)
+}
+
+// ensureCounter makes the save counter and gives it the value that waits for
+// it, if a Read brought one.
+func (c *Checkpoint) ensureCounter() error {
+	made, err := c.addCounter()
+	if err != nil || !made {
+		return err
+	}
+	holder, ok := c.top().object.(parker)
+	if !ok {
+		return c.fillFromLists()
+	}
+	var starts []start
+	for _, p := range holder.parked()[counterName] {
+		starts = append(starts, start{p, c.counter})
+	}
+	if err := restoreWaiting(background, starts); err != nil {
+		c.removeCounter()
+		return err
+	}
+	delete(holder.parked(), counterName)
+	return nil
+}
+
+// fillFromLists serves roots that hold no waits themselves.
+func (c *Checkpoint) fillFromLists() error {
+	var starts []start
+	for _, r := range c.restores {
+		if p := r.parkedOn[c.root][counterName]; p != nil {
+			starts = append(starts, start{p, c.counter})
+		}
+	}
+	if err := restoreWaiting(background, starts); err != nil {
+		c.removeCounter()
+		return err
+	}
+	return nil
+}
+
+func childOf(t Trackable, name string) Trackable {
+	for n, child := range t.Children() {
+		if n == name {
+			return child
+		}
+	}
+	return nil
+}

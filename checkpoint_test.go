@@ -1,0 +1,76 @@
+package ckpt_test
+
+import (
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/ckpt-go/ckpt"
+	"github.com/ckpt-go/ckpt/tensor"
+)
+
+// vectors are the first golden files of TensorFlow 2.21: A has the save counter
+// alone, B a step and a vector.
+var vectors = []struct {
+	name        string
+	objects     func() ckpt.Objects
+	data, index string
+}{
+	{
+		"A", func() ckpt.Objects { return nil },
+		"010000000000000067a14645130a160a100801120c736176655f636f756e7465722a0208010a4d12470a0e5641524941424c455f56414c5545120c736176655f636f756e7465721a27736176655f636f756e7465722f2e415454524942555445532f5641524941424c455f56414c55452a020801",
+		"00000608011a020801001c0d5f434845434b504f494e5441424c455f4f424a4543545f4752415048080712002008286c35e2668e9800270b736176655f636f756e7465722f2e415454524942555445532f5641524941424c455f56414c5545080912002808350175de41000000000100000000696ac0a0000000000100000000c0f2a1b00001027400720000000001000000008fbe6e9f770884010e000000000000000000000000000000000000000000000000000000000000000000000057fb808b247547db",
+	},
+	{
+		"B", func() ckpt.Objects {
+			return ckpt.Objects{
+				"step": ckpt.NewScalar("step", int64(7)),
+				"v":    ckpt.NewVariable("v", tensor.Shape{2}, []float32{1, 2}),
+			}
+		},
+		"07000000000000000000803f000000400100000000000000f0011809d6930a270a0808011204737465700a0508021201760a100803120c736176655f636f756e7465722a0208010a3d12370a0e5641524941424c455f56414c55451204737465701a1f737465702f2e415454524942555445532f5641524941424c455f56414c55452a0208010a3712310a0e5641524941424c455f56414c55451201761a1c762f2e415454524942555445532f5641524941424c455f56414c55452a0208010a4d12470a0e5641524941424c455f56414c5545120c736176655f636f756e7465721a27736176655f636f756e7465722f2e415454524942555445532f5641524941424c455f56414c55452a020801",
+		"00000608011a020801001c0e5f434845434b504f494e5441424c455f4f424a4543545f475241504808071200201828f60135a2bb601800270d736176655f636f756e7465722f2e415454524942555445532f5641524941424c455f56414c55450809120020102808350175de41011e0b7465702f2e415454524942555445532f5641524941424c455f56414c554508091200280835bbd79f11001c11762f2e415454524942555445532f5641524941424c455f56414c554508011204120208022008280835593ce53500000000010000000039e111dd000000000100000000c0f2a1b00001037700d101000000000100000000cbca9e13d60108e3010f0000000000000000000000000000000000000000000000000000000000000000000057fb808b247547db",
+	},
+}
+
+func TestSaveWritesTensorFlowsBytes(t *testing.T) {
+	for _, v := range vectors {
+		t.Run(v.name, func(t *testing.T) {
+			prefix := filepath.Join(t.TempDir(), "c")
+			got, err := ckpt.New(v.objects()).Save(t.Context(), prefix, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != prefix+"-1" {
+				t.Errorf("prefix %q, want %q", got, prefix+"-1")
+			}
+			wantHex(t, got+".data-00000-of-00001", v.data)
+			wantHex(t, got+".index", v.index)
+			wantFile(t, filepath.Join(filepath.Dir(prefix), "checkpoint"),
+				"model_checkpoint_path: \"c-1\"\nall_model_checkpoint_paths: \"c-1\"\n")
+		})
+	}
+}
+
+func wantHex(t *testing.T, file, want string) {
+	t.Helper()
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hex.EncodeToString(got) != want {
+		t.Errorf("%s:\n got %x\nwant %s", filepath.Base(file), got, want)
+	}
+}
+
+func wantFile(t *testing.T, file, want string) {
+	t.Helper()
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s:\n got %q\nwant %q", filepath.Base(file), got, want)
+	}
+}

@@ -1,0 +1,3 @@
+module github.com/ckpt-go/ckpt
+
+go 1.26

@@ -1,0 +1,268 @@
+package ckpt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ckpt-go/ckpt/bundle"
+	"github.com/ckpt-go/ckpt/internal/fault"
+	"github.com/ckpt-go/ckpt/storage"
+)
+
+// FindOptions are the options of Latest and ReadState; nil means the zero value.
+type FindOptions struct {
+	// Bucket is where the directory is, which then is a folder's name in it.
+	// Nil means the local file system.
+	Bucket storage.Bucket
+}
+
+// maxStateFile bounds what is read of a state file: a hundred thousand long paths.
+const maxStateFile = 64 << 20
+
+// ReadState reads the state file of a directory: tf.train.get_checkpoint_state.
+// Relative paths come back joined with the directory as given. A missing file
+// or directory is ErrNoCheckpoint; one that cannot be understood is a
+// *CorruptError of KindState, where TensorFlow warns and says there is none.
+func ReadState(ctx context.Context, dir string, o *FindOptions) (*State, error) {
+	f := openDirectory(dir, o)
+	s, err := f.readState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.Latest = joinPath(dir, s.Latest)
+	for i, p := range s.All {
+		s.All[i] = joinPath(dir, p)
+	}
+	return s, nil
+}
+
+// Latest is the newest checkpoint of a directory by its state file:
+// tf.train.latest_checkpoint. Where the recorded path leads nowhere, because the
+// directory was moved or comes from Windows, the file of that name in the
+// directory counts. Otherwise it is ErrNoCheckpoint: Latest neither falls back
+// to older checkpoints nor opens anything; Manager.Resume and FindGood do.
+func Latest(ctx context.Context, dir string, o *FindOptions) (string, error) {
+	f := openDirectory(dir, o)
+	s, err := f.readState(ctx)
+	if err != nil {
+		return "", err
+	}
+	at, found := f.resolve(ctx, s.Latest)
+	if !found {
+		return "", fmt.Errorf("ckpt: the state file %s names %s, which does not exist (`ckpt resume %s` looks for older ones): %w",
+			joinPath(dir, stateFileName), fault.Printable(s.Latest), dir, ErrNoCheckpoint)
+	}
+	return at.prefix, nil
+}
+
+// directory is a folder of checkpoints with a state file.
+type directory struct {
+	bucket storage.Bucket
+	dir    string // as the caller spells it
+	base   string // in front of names in the bucket
+}
+
+func openDirectory(dir string, o *FindOptions) *directory {
+	if o != nil && o.Bucket != nil {
+		base := strings.TrimSuffix(dir, "/")
+		if base != "" {
+			base += "/"
+		}
+		return &directory{bucket: o.Bucket, dir: dir, base: base}
+	}
+	return &directory{bucket: openFolder(dir), dir: dir}
+}
+
+// at is a checkpoint of this directory.
+func (d *directory) at(name string) place {
+	return place{d.bucket, d.base + name, joinPath(d.dir, name)}
+}
+
+func (d *directory) readState(ctx context.Context) (*State, error) {
+	path := joinPath(d.dir, stateFileName)
+	text, err := readAll(ctx, d.bucket, d.base+stateFileName)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("ckpt: there is no state file %s: %w", path, errors.Join(ErrNoCheckpoint, fs.ErrNotExist))
+	case err != nil:
+		return nil, fmt.Errorf("ckpt: %w", &CorruptError{File: path, Offset: -1, Length: -1, Kind: KindUnreadable, Err: err})
+	}
+	s, err := ParseState(text)
+	if err != nil {
+		return nil, fmt.Errorf("ckpt: %w", fault.Locate(err, path, ""))
+	}
+	return s, nil
+}
+
+func readAll(ctx context.Context, b storage.Bucket, name string) ([]byte, error) {
+	f, err := b.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if f.Size() > maxStateFile {
+		return nil, fault.Corrupt(fault.KindState, "the file has %d bytes, a state file has less than %d", f.Size(), maxStateFile)
+	}
+	return io.ReadAll(io.NewSectionReader(f, 0, f.Size()))
+}
+
+func writeState(ctx context.Context, b storage.Bucket, name string, s *State) error {
+	w, err := b.Create(ctx, name, nil)
+	if err != nil {
+		return fmt.Errorf("ckpt: state file: %w", err)
+	}
+	defer w.Abort()
+	if _, err := w.Write(s.AppendText(nil)); err != nil {
+		return fmt.Errorf("ckpt: state file: %w", err)
+	}
+	if err := w.Commit(ctx); err != nil {
+		return fmt.Errorf("ckpt: state file: %w", err)
+	}
+	return nil
+}
+
+func stateNameBeside(name string) string {
+	return name[:len(name)-len(baseName(name))] + stateFileName
+}
+
+// resolve finds the checkpoint that a stored path means. A path that leads out
+// of the directory means the file of that name inside, if there is one: then
+// the directory was moved, or was written on another system.
+func (d *directory) resolve(ctx context.Context, stored string) (at place, found bool) {
+	if filepath.IsLocal(stored) {
+		if at = d.at(filepath.ToSlash(stored)); exists(ctx, at) {
+			return at, true
+		}
+	}
+	base := stored[strings.LastIndexAny(stored, `/\`)+1:]
+	if base != "" && base != stored {
+		if inside := d.at(base); exists(ctx, inside) {
+			return inside, true
+		}
+	}
+	_, isLocal := d.bucket.(interface{ Dir() string })
+	if isLocal && !filepath.IsLocal(stored) {
+		path := stored
+		if !filepath.IsAbs(path) {
+			path = joinPath(d.dir, path)
+		}
+		if outside := locate(path, nil); outside.name != "" && exists(ctx, outside) {
+			return outside, true
+		}
+	}
+	if at.bucket == nil {
+		at = d.at(base)
+		at.prefix = joinPath(d.dir, stored)
+	}
+	return at, false
+}
+
+func exists(ctx context.Context, at place) bool {
+	ok, err := bundle.Exists(ctx, at.bucket, at.name)
+	return ok || err != nil // what cannot be looked at is there: reading it will say why
+}
+
+// found is a checkpoint that a scan of the directory saw.
+type found struct {
+	name   string // without folder
+	number int64
+	own    bool // matches <name>-<number>
+	time   int64
+}
+
+var numbered = regexp.MustCompile(`^(.*)-(-?[0-9]+)$`)
+
+// scan lists the checkpoints of the directory by their index files, newest
+// first: those called <name>-<number> by falling number, then all others by
+// falling time. highest is the greatest number that any file of that name
+// pattern carries, complete or not. A missing directory holds none.
+func (d *directory) scan(ctx context.Context, name string) (list []found, highest int64, err error) {
+	for info, err := range d.bucket.List(ctx, d.base) {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, 0, nil
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		file := strings.TrimPrefix(info.Name, d.base)
+		if strings.Contains(file, "/") {
+			continue
+		}
+		prefix, isIndex := strings.CutSuffix(file, ".index")
+		if !isIndex {
+			var ok bool
+			if prefix, _, _, ok = bundle.ParseDataName(file); !ok {
+				continue
+			}
+		}
+		f := found{name: prefix, number: -1, time: info.ModTime.UnixNano()}
+		if m := numbered.FindStringSubmatch(prefix); m != nil {
+			if n, err := strconv.ParseInt(m[2], 10, 64); err == nil {
+				f.number, f.own = n, m[1] == name
+			}
+		}
+		if f.own {
+			highest = max(highest, f.number)
+		}
+		if isIndex && !strings.HasPrefix(prefix, ".") {
+			list = append(list, f)
+		}
+	}
+	slices.SortFunc(list, func(a, b found) int {
+		switch {
+		case a.own != b.own:
+			return boolFirst(a.own)
+		case a.own && a.number != b.number:
+			return order(b.number, a.number)
+		case a.time != b.time:
+			return order(b.time, a.time)
+		}
+		return strings.Compare(b.name, a.name)
+	})
+	return list, highest, nil
+}
+
+func boolFirst(first bool) int {
+	if first {
+		return -1
+	}
+	return 1
+}
+
+func order(a, b int64) int {
+	if a < b {
+		return -1
+	}
+	return 1
+}
+
+// isSavedModel tells whether a folder holds a SavedModel.
+func isSavedModel(dir string) bool {
+	for _, name := range []string{"saved_model.pb", "saved_model.pbtxt"} {
+		if _, err := os.Stat(joinPath(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// trimFileSuffix turns the name of a checkpoint's file into its prefix.
+func trimFileSuffix(path string) string {
+	if prefix, ok := strings.CutSuffix(path, ".index"); ok {
+		return prefix
+	}
+	dir, name := splitPath(path)
+	if prefix, _, _, ok := bundle.ParseDataName(name); ok {
+		return dir + prefix
+	}
+	return path
+}

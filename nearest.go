@@ -1,0 +1,54 @@
+package ckpt
+
+import (
+	"cmp"
+	"slices"
+)
+
+// nearest gives up to three of names that look like name: for "did you mean".
+func nearest(name string, names []string) []string {
+	type scored struct {
+		name  string
+		score int
+	}
+	const tooMany, tooLong = 20000, 300
+	if len(names) > tooMany || len(name) > tooLong {
+		return nil
+	}
+	var near []scored
+	for _, n := range names {
+		if len(n) > tooLong {
+			continue
+		}
+		if d := distance(name, n); d <= 2+min(len(name), len(n))/3 {
+			near = append(near, scored{n, d})
+		}
+	}
+	slices.SortStableFunc(near, func(a, b scored) int { return cmp.Compare(a.score, b.score) })
+	var out []string
+	for i := 0; i < len(near) && i < 3; i++ {
+		out = append(out, near[i].name)
+	}
+	return out
+}
+
+// distance is the Levenshtein distance of two short names, in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		diagonal := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			replace := diagonal
+			if a[i-1] != b[j-1] {
+				replace++
+			}
+			diagonal = row[j]
+			row[j] = min(replace, row[j]+1, row[j-1]+1)
+		}
+	}
+	return row[len(b)]
+}

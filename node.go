@@ -1,0 +1,199 @@
+package ckpt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sort"
+)
+
+// Node keeps named children in the order they were tracked, and the restored
+// values that wait for children still to come. Embed it in a type to make the
+// type a Trackable; the zero value is ready. It is TensorFlow's AutoTrackable
+// with the names said aloud. A Node is not safe for concurrent use and must not
+// be copied once something is tracked.
+type Node struct {
+	mark
+	edges   []edge
+	index   map[string]int // by name, once there are many edges
+	waiting map[string][]*position
+}
+
+type edge struct {
+	name  string
+	child Trackable
+}
+
+// manyEdges is where a map becomes cheaper than looking through the edges.
+const manyEdges = 8
+
+// Children yields the tracked children in order.
+func (n *Node) Children() iter.Seq2[string, Trackable] {
+	return func(yield func(string, Trackable) bool) {
+		for _, e := range n.edges {
+			if !yield(e.name, e.child) {
+				return
+			}
+		}
+	}
+}
+
+// Child gives the child of a name, nil if there is none.
+func (n *Node) Child(name string) Trackable {
+	if i := n.find(name); i >= 0 {
+		return n.edges[i].child
+	}
+	return nil
+}
+
+// Track makes child part of every later save under name. If a restored value
+// waits for that name it is read and set now; if that fails, say because the
+// shape differs, the child is not tracked and the value waits on. A name that
+// leads to another object already is an error; the same object again is not.
+func (n *Node) Track(name string, child Trackable) error {
+	return n.TrackAll(func(yield func(string, Trackable) bool) { yield(name, child) })
+}
+
+// TrackAll tracks several children and restores all that waits for them with
+// one sorted read. Either all are tracked or none.
+func (n *Node) TrackAll(children iter.Seq2[string, Trackable]) error {
+	before := len(n.edges)
+	var starts []start
+	var err error
+	for name, child := range children {
+		var fresh bool
+		if fresh, err = n.add(name, child); err != nil {
+			break
+		}
+		if fresh {
+			for _, p := range n.waiting[name] {
+				starts = append(starts, start{p, child})
+			}
+		}
+	}
+	if err == nil {
+		err = restoreWaiting(context.Background(), starts)
+	}
+	if err != nil {
+		n.truncate(before)
+		return err
+	}
+	for _, e := range n.edges[before:] {
+		delete(n.waiting, e.name)
+	}
+	return nil
+}
+
+// Replace makes name lead to another object, in the old one's place. Values
+// that wait are for first-time names only, as in TensorFlow.
+func (n *Node) Replace(name string, child Trackable) error {
+	if err := checkTrackable(name, child); err != nil {
+		return err
+	}
+	i := n.find(name)
+	if i < 0 {
+		return n.Track(name, child)
+	}
+	n.edges[i].child = child
+	return nil
+}
+
+// add appends an edge; fresh is false if it existed with the same child.
+func (n *Node) add(name string, child Trackable) (fresh bool, err error) {
+	if err := checkTrackable(name, child); err != nil {
+		return false, err
+	}
+	if i := n.find(name); i >= 0 {
+		if n.edges[i].child == child {
+			return false, nil
+		}
+		return false, fmt.Errorf("ckpt: the name %q is already declared for another object; use Replace to put a new one in its place", name)
+	}
+	n.edges = append(n.edges, edge{name, child})
+	if n.index != nil {
+		n.index[name] = len(n.edges) - 1
+	}
+	return true, nil
+}
+
+func (n *Node) truncate(length int) {
+	for _, e := range n.edges[length:] {
+		delete(n.index, e.name)
+	}
+	n.edges = slices.Delete(n.edges, length, len(n.edges))
+}
+
+func (n *Node) find(name string) int {
+	if n.index == nil && len(n.edges) > manyEdges {
+		n.index = make(map[string]int, len(n.edges))
+		for i, e := range n.edges {
+			n.index[e.name] = i
+		}
+	}
+	if n.index != nil {
+		if i, ok := n.index[name]; ok {
+			return i
+		}
+		return -1
+	}
+	return slices.IndexFunc(n.edges, func(e edge) bool { return e.name == name })
+}
+
+// parker is what an object that embeds Node can do: hold values that wait.
+type parker interface {
+	park(name string, p *position)
+	parked() map[string][]*position
+}
+
+func (n *Node) park(name string, p *position) {
+	if n.waiting == nil {
+		n.waiting = make(map[string][]*position)
+	}
+	// The newest restore first: its values win.
+	list := append(n.waiting[name], p)
+	sort.SliceStable(list, func(i, j int) bool { return list[i].r.uid > list[j].r.uid })
+	n.waiting[name] = list
+}
+
+func (n *Node) parked() map[string][]*position { return n.waiting }
+
+// mark remembers the newest restore that reached an object, so that an older
+// one whose values arrive later only binds and does not overwrite.
+type mark struct{ uid int64 }
+
+func (m *mark) restoredBy() *int64 { return &m.uid }
+
+type marked interface{ restoredBy() *int64 }
+
+// List is a Node whose children are called "0", "1", …: a Python list of
+// trackables. It only grows, because TensorFlow refuses to save a list whose
+// elements moved.
+type List struct{ Node }
+
+// NewList makes a list of the given elements.
+func NewList(elements ...Trackable) *List {
+	l := new(List)
+	for _, e := range elements {
+		if err := l.Append(e); err != nil {
+			panic(err)
+		}
+	}
+	return l
+}
+
+// Append tracks the next element; see Node.Track.
+func (l *List) Append(element Trackable) error {
+	return l.Track(fmt.Sprint(len(l.edges)), element)
+}
+
+// checkTrackable refuses what has no identity.
+func checkTrackable(name string, child Trackable) error {
+	if err := identity(child); err != nil {
+		return fmt.Errorf("ckpt: child %q: %w", name, err)
+	}
+	return nil
+}
+
+var errNil = errors.New("is nil")

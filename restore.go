@@ -1,0 +1,343 @@
+package ckpt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/ckpt-go/ckpt/bundle"
+	"github.com/ckpt-go/ckpt/internal/fault"
+	"github.com/ckpt-go/ckpt/objectgraph"
+	"github.com/ckpt-go/ckpt/storage"
+	"github.com/ckpt-go/ckpt/tensor"
+)
+
+// RestoreOptions are the options of Restore and Read; nil means the zero value.
+type RestoreOptions struct {
+	// Bucket is where the files are; the path is then a prefix in it. Nil means
+	// the local file system.
+	Bucket storage.Bucket
+	// InPlace reads in one pass straight into the objects' memory, for objects
+	// that nobody uses yet. After an error they hold a mixture and must not be
+	// used; the error says so. The default stages every value and sets all of
+	// them or none.
+	InPlace bool
+	// SkipSlotVariables leaves the slot variables of optimizers alone
+	// (experimental_skip_slot_variables).
+	SkipSlotVariables bool
+}
+
+// Restore loads a checkpoint into the objects, matching them by the names of
+// their edges from the root, and makes the save counter follow it. Every dtype
+// and shape is checked before anything changes. Values whose objects do not
+// exist yet wait and are set when those are tracked. A SavedModel directory is
+// read as its variables. The empty path restores nothing; all checks of its
+// status fail.
+//
+// Which values found no object, and which objects no value, is for the status
+// to say: see RestoreStatus.CheckConsumed.
+func (c *Checkpoint) Restore(ctx context.Context, path string, o *RestoreOptions) (*RestoreStatus, error) {
+	return c.restore(ctx, path, o, true)
+}
+
+// Read is Restore for what Write wrote: it makes no save counter, and takes no
+// directories.
+func (c *Checkpoint) Read(ctx context.Context, path string, o *RestoreOptions) (*RestoreStatus, error) {
+	return c.restore(ctx, path, o, false)
+}
+
+func (c *Checkpoint) restore(ctx context.Context, path string, o *RestoreOptions, counted bool) (*RestoreStatus, error) {
+	if o == nil {
+		o = new(RestoreOptions)
+	}
+	if path == "" {
+		return &RestoreStatus{root: c.top()}, nil
+	}
+	prefix, err := restorePath(path, o, counted)
+	if err != nil {
+		return nil, err
+	}
+	l := &loading{c: c, at: locate(prefix, o.Bucket), options: o, counted: counted, inPlace: o.InPlace}
+	status, err := l.run(ctx)
+	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrMismatch) {
+		err = fmt.Errorf("%w (is the path right? it may miss the checkpoint's number, such as the -1 in %s-1)", err, path)
+	}
+	return status, err
+}
+
+// restorePath understands what a person may give in place of a prefix.
+func restorePath(path string, o *RestoreOptions, counted bool) (string, error) {
+	if o.Bucket != nil {
+		return path, nil
+	}
+	if _, err := os.Stat(path + ".index"); err == nil {
+		return path, nil
+	}
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return trimFileSuffix(path), nil
+	}
+	if counted && isSavedModel(path) {
+		return joinPath(joinPath(path, "variables"), "variables"), nil
+	}
+	return "", fmt.Errorf("ckpt: %s is a directory, not a checkpoint: give a prefix such as %s, or use a Manager or ckpt.Latest to find the newest",
+		path, joinPath(path, "ckpt-1"))
+}
+
+// loading is one restore under way.
+type loading struct {
+	c       *Checkpoint
+	at      place
+	options *RestoreOptions
+	counted bool // restore, with save counter, or read
+
+	inPlace     bool
+	smallStaged bool   // stage a small checkpoint although inPlace is set
+	keep        bool   // hold the files open while values wait
+	whole       bool   // check the tensors that nobody reads, too
+	complete    bool   // every object of the program must get its values
+	overwritten []read // values that an earlier attempt left unusable
+	touched     []read // values this attempt began in place before it failed
+}
+
+func (l *loading) run(ctx context.Context) (*RestoreStatus, error) {
+	f := &files{bucket: l.at.bucket, name: l.at.name, prefix: l.at.prefix, keep: true, unpin: pin(l.at)}
+	r, err := l.load(ctx, f)
+	if err != nil {
+		f.release()
+		return nil, err
+	}
+	if !l.keep && f.held != nil {
+		f.held.Close()
+		f.held = nil
+		f.keep = false
+	}
+	r.releaseIfDone()
+	l.c.adopt(r)
+	return &RestoreStatus{r: r, root: l.c.top(), prefix: l.at.prefix}, nil
+}
+
+func (l *loading) load(ctx context.Context, f *files) (*restoration, error) {
+	rd, _, err := f.reader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	graph, err := readGraph(ctx, rd, l.at)
+	if err != nil {
+		return nil, err
+	}
+	if f.identity, err = rd.Entry(graphKey); err != nil {
+		return nil, err
+	}
+	made := false
+	if l.counted {
+		if made, err = l.c.addCounter(); err != nil {
+			return nil, err
+		}
+	}
+	r := newRestoration(l.c.top(), f, graph, l.options.SkipSlotVariables)
+	if err := l.match(ctx, r, rd); err != nil {
+		if made {
+			l.c.removeCounter()
+		}
+		return nil, err
+	}
+	return r, nil
+}
+
+func (l *loading) match(ctx context.Context, r *restoration, rd *bundle.Reader) error {
+	m := r.newMatching()
+	m.add(0, r.root.object)
+	for _, e := range r.root.attached {
+		if e.name == "root" {
+			continue
+		}
+		if node, ok := r.graph.Child(0, e.name); ok {
+			if _, done := m.boundTo(node); !done {
+				m.add(node, e.child)
+			}
+		}
+	}
+	if m.failed != nil {
+		return m.failed
+	}
+	if l.complete {
+		if err := l.checkComplete(m); err != nil {
+			return err
+		}
+	}
+	if err := l.checkOverwritten(m); err != nil {
+		return err
+	}
+	if l.whole {
+		if err := l.checkRest(ctx, m, rd); err != nil {
+			return err
+		}
+	}
+	inPlace := l.inPlace
+	if inPlace && l.smallStaged {
+		if err := m.check(rd); err == nil && m.bytes() <= smallLoad {
+			inPlace = false
+		}
+	}
+	if !inPlace {
+		commit, _, err := m.stage(ctx)
+		if err == nil {
+			commit()
+		}
+		return err
+	}
+	touched, err := m.inPlace(ctx)
+	if err != nil && len(touched) > 0 {
+		l.touched = touched
+		err = fmt.Errorf("%w (the objects were being overwritten in place and must not be used until another restore succeeds)", err)
+	}
+	return err
+}
+
+// checkComplete refuses a checkpoint that leaves objects of the program without
+// values, or has values for which an object of fixed layout has no place.
+func (l *loading) checkComplete(m *matching) error {
+	w, err := walk(m.r.root)
+	if err != nil {
+		return err
+	}
+	objects, err := w.withSlots()
+	if err != nil {
+		return err
+	}
+	bound := make(map[Trackable]bool, len(m.bound))
+	for _, object := range m.bound {
+		bound[object] = true
+	}
+	unmatched := unboundNames(w, objects, func(t Trackable) bool { return bound[t] || t == Trackable(l.c.counter) })
+	if len(unmatched) > 0 {
+		return &UnmatchedError{
+			Reason: fmt.Sprintf("ckpt: %s has no values for %d objects of the program, nothing was restored", l.at.prefix, len(unmatched)),
+			Names:  unmatched,
+			Hint:   "was it written by another program or an older version of this one? Restore it with Checkpoint.Restore, or set ResumeOptions.AllowPartial",
+		}
+	}
+	var surplus []string
+	for _, p := range m.parks {
+		if _, fixed := p.object.(fixedLayout); fixed {
+			surplus = append(surplus, m.r.name(p.node))
+		}
+	}
+	if len(surplus) > 0 {
+		return &UnmatchedError{
+			Reason: fmt.Sprintf("ckpt: %s holds values that the program has no field for, nothing was restored", l.at.prefix),
+			Names:  surplus,
+			Hint:   "give the struct those fields, or set ResumeOptions.AllowPartial to leave the values behind",
+		}
+	}
+	return nil
+}
+
+// checkOverwritten makes sure that what a damaged checkpoint left half read is
+// overwritten by this one.
+func (l *loading) checkOverwritten(m *matching) error {
+	if len(l.overwritten) == 0 {
+		return nil
+	}
+	reads := make(map[Value]bool, len(m.reads))
+	for _, r := range m.reads {
+		reads[r.value] = true
+	}
+	var left []string
+	for _, r := range l.overwritten {
+		if !reads[r.value] {
+			left = append(left, r.key)
+		}
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	return &UnmatchedError{
+		Reason: fmt.Sprintf("ckpt: %s has no values for objects that a damaged checkpoint overwrote, which are unusable now", l.at.prefix),
+		Names:  left,
+		Hint:   "start the program again and restore an undamaged checkpoint",
+	}
+}
+
+// fixedLayout is an object that never gets further children.
+type fixedLayout interface{ fixedLayout() }
+
+// smallLoad is what may be staged although in-place reading was asked for: the
+// memory a load may take beyond its destination anyway.
+const smallLoad = 32 << 20
+
+// checkRest verifies what this restore will not read: values that wait, and
+// those nobody asks for. A checkpoint is good as a whole or not at all.
+func (l *loading) checkRest(ctx context.Context, m *matching, rd *bundle.Reader) error {
+	for problem := range rd.CheckLayout(ctx) {
+		return problem
+	}
+	reads := map[string]bool{graphKey: true}
+	for _, r := range m.reads {
+		reads[r.key] = true
+	}
+	for it, err := range rd.Entries() {
+		if err != nil {
+			return err
+		}
+		if it.IsSlice || reads[it.Key] {
+			continue
+		}
+		if err := rd.Check(ctx, it.Key); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
+	return nil
+}
+
+// readGraph reads and decodes the object graph of a checkpoint.
+func readGraph(ctx context.Context, rd *bundle.Reader, at place) (*objectgraph.Graph, error) {
+	entry, err := rd.Entry(graphKey)
+	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt) {
+		return nil, fmt.Errorf("ckpt: %s has no object graph (no %s key): a name-based checkpoint, as TensorFlow 1 wrote them. Its tensors can be read with ckpt.Open, restoring objects from it is not supported: %w",
+			at.prefix, graphKey, errors.ErrUnsupported)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ckpt: %s: %w", at.prefix, err)
+	}
+	index := baseName(bundle.IndexName(at.name))
+	if n, ok := entry.Shape.Elements(); entry.DType != tensor.String || !ok || n != 1 {
+		err := fault.Corrupt(fault.KindGraph, "the object graph is a %v instead of one string", describe(entry.DType, entry.Shape))
+		return nil, fmt.Errorf("ckpt: %s: %w", at.prefix, fault.Locate(err, index, graphKey))
+	}
+	elements, err := rd.Strings(ctx, graphKey)
+	if err != nil {
+		return nil, fmt.Errorf("ckpt: %s: %w", at.prefix, err)
+	}
+	graph, err := objectgraph.Decode(elements[0])
+	if err != nil {
+		return nil, fmt.Errorf("ckpt: %s: %w", at.prefix, fault.Locate(err, baseName(bundle.DataName(at.name, int(entry.Shard), int(rd.Header().NumShards))), graphKey))
+	}
+	return graph, nil
+}
+
+// adopt keeps a restoration for as long as something of it waits. One whose
+// graph is the same replaces its predecessor wholly.
+func (c *Checkpoint) adopt(r *restoration) {
+	kept := c.restores[:0]
+	var graph []byte
+	for _, old := range c.restores {
+		if old.closed || len(old.waiting()) == 0 {
+			continue
+		}
+		if graph == nil {
+			graph = r.graph.Append(nil)
+		}
+		if bytes.Equal(graph, old.graph.Append(nil)) {
+			old.close()
+			continue
+		}
+		kept = append(kept, old)
+	}
+	clear(c.restores[len(kept):])
+	c.restores = append(kept, r)
+}

@@ -1,0 +1,167 @@
+package ckpt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/ckpt-go/ckpt/bundle"
+	"github.com/ckpt-go/ckpt/storage"
+	"github.com/ckpt-go/ckpt/tensor"
+)
+
+// SaveOptions are the options of Save and Write; nil means the zero value.
+// TensorFlow's CheckpointOptions.
+type SaveOptions struct {
+	// Bucket is where the files go; the prefix is then a name in it. Nil means
+	// the prefix is a path of the local file system.
+	Bucket storage.Bucket
+	// DropWaiting saves although restored values still wait for objects that do
+	// not exist yet, and leaves them out of the file, as TensorFlow does without
+	// a word. Without it such a save is an error that names them.
+	DropWaiting bool
+	// AfterWrite are called in order once the files are complete, before the
+	// state file changes (experimental_write_callbacks). An error ends the save:
+	// the files stay, the state file names the previous checkpoint.
+	AfterWrite []func(prefix string) error
+}
+
+// Save writes the next numbered checkpoint, <prefix>-<n>, and makes it the
+// latest in the state file of its folder, which then lists no other: in a
+// Manager's folder use Manager.Save. The counter goes up before writing and
+// stays up if writing fails. What Save returned is on the disk.
+func (c *Checkpoint) Save(ctx context.Context, prefix string, o *SaveOptions) (string, error) {
+	if o == nil {
+		o = new(SaveOptions)
+	}
+	if err := c.ensureCounter(); err != nil {
+		return "", err
+	}
+	c.counter.data[0]++
+	path := fmt.Sprintf("%s-%d", prefix, c.counter.Value())
+	at := locate(path, o.Bucket)
+	if err := c.write(ctx, at, o); err != nil {
+		return "", err
+	}
+	dir, _ := splitPath(path)
+	state, err := NewState(dir, path, nil, nil, 0)
+	if err == nil {
+		err = writeState(ctx, at.bucket, stateNameBeside(at.name), state)
+	}
+	return path, err
+}
+
+// Write writes a checkpoint under exactly this prefix, without counting and
+// without touching the state file. An existing checkpoint of that name is
+// replaced so that a crash leaves the old or the new one.
+func (c *Checkpoint) Write(ctx context.Context, prefix string, o *SaveOptions) (string, error) {
+	if o == nil {
+		o = new(SaveOptions)
+	}
+	if err := c.write(ctx, locate(prefix, o.Bucket), o); err != nil {
+		return "", err
+	}
+	return prefix, nil
+}
+
+// write is the whole way from objects to published files.
+func (c *Checkpoint) write(ctx context.Context, at place, o *SaveOptions) error {
+	if baseName(at.name) == "" {
+		return fmt.Errorf("ckpt: %q is no prefix: a file name must follow the folder", at.prefix)
+	}
+	if !o.DropWaiting {
+		if err := c.checkNothingWaits(); err != nil {
+			return err
+		}
+	}
+	p, err := newPlan(c.top())
+	if err != nil {
+		return err
+	}
+	if err := writeBundle(ctx, at, p); err != nil {
+		return fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
+	}
+	for _, hook := range o.AfterWrite {
+		if err := hook(at.prefix); err != nil {
+			return fmt.Errorf("ckpt: after writing %s: %w", at.prefix, err)
+		}
+	}
+	return nil
+}
+
+func writeBundle(ctx context.Context, at place, p *plan) (err error) {
+	shots := make([]Snapshot, len(p.items))
+	defer func() {
+		for _, s := range shots {
+			if s != nil {
+				s.Release()
+			}
+		}
+	}()
+	for i, it := range p.items {
+		if shots[i], err = it.value.Snapshot(ctx); err != nil {
+			return fmt.Errorf("%s: %w", it.key, err)
+		}
+	}
+	w, err := bundle.Create(ctx, at.bucket, at.name, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Abort()) }()
+	for i, it := range p.items {
+		if err := addItem(ctx, w, it, shots[i]); err != nil {
+			return err
+		}
+	}
+	graph := p.graph.Append(nil)
+	if err := w.AddStrings(ctx, graphKey, nil, one(graph)); err != nil {
+		return err
+	}
+	return w.Commit(ctx)
+}
+
+func addItem(ctx context.Context, w *bundle.Writer, it item, shot Snapshot) error {
+	if it.spec.DType != tensor.String {
+		return w.Add(ctx, it.key, it.spec.DType, storedShape(it.spec, shot), shot.Chunks())
+	}
+	text, ok := shot.(StringSnapshot)
+	if !ok {
+		return fmt.Errorf("%s: the snapshot of a string tensor must implement StringSnapshot", it.key)
+	}
+	return w.AddStrings(ctx, it.key, storedShape(it.spec, shot), text.Strings())
+}
+
+// shaped is a Snapshot that knows the shape where the Spec leaves it open.
+type shaped interface{ Shape() tensor.Shape }
+
+func storedShape(spec Spec, shot Snapshot) tensor.Shape {
+	if s, ok := shot.(shaped); ok {
+		return s.Shape()
+	}
+	return spec.Shape
+}
+
+func one(b []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) { yield(b) }
+}
+
+// checkNothingWaits refuses a save that would drop restored values.
+func (c *Checkpoint) checkNothingWaits() error {
+	for _, r := range c.restores {
+		nodes := r.waiting()
+		if len(nodes) == 0 {
+			continue
+		}
+		names := make([]string, len(nodes))
+		for i, node := range nodes {
+			names[i] = r.name(node)
+		}
+		return &UnmatchedError{
+			Reason: fmt.Sprintf("ckpt: saving now would drop %d values that were restored from %s and still wait for their objects", len(nodes), r.files.prefix),
+			Names:  names,
+			Hint:   "build those objects first, call Close on the RestoreStatus to give the values up, or set SaveOptions.DropWaiting",
+		}
+	}
+	return nil
+}

@@ -1,0 +1,221 @@
+package ckpt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// RestoreStatus is what became of a restore: TensorFlow's load status. Its
+// checks look at the objects as they are now, so they can pass later, when
+// objects that values waited for exist. A status may be ignored.
+type RestoreStatus struct {
+	r      *restoration // nil: nothing was restored
+	root   root
+	prefix string
+}
+
+// Prefix is the checkpoint that was restored, "" if none.
+func (s *RestoreStatus) Prefix() string { return s.prefix }
+
+var errNothing = errors.New("ckpt: no checkpoint specified (empty path); nothing is being restored")
+
+// CheckExistingObjectsMatched tells whether every object of the program that
+// holds values now got them from the checkpoint (assert_existing_objects_matched).
+// The error is an *UnmatchedError.
+func (s *RestoreStatus) CheckExistingObjectsMatched() error {
+	if s.r == nil {
+		return errNothing
+	}
+	unmatched, err := s.unmatchedObjects()
+	if err != nil || len(unmatched) == 0 {
+		return err
+	}
+	return &UnmatchedError{
+		Reason: fmt.Sprintf("ckpt: %s: Found %d objects of the program that were not bound to checkpointed values, likely due to changes in the program", s.prefix, len(unmatched)),
+		Names:  unmatched,
+		Hint:   "they keep the values they had",
+	}
+}
+
+// unmatchedObjects lists the live objects with values that no node is bound to.
+func (s *RestoreStatus) unmatchedObjects() ([]string, error) {
+	w, err := walk(s.root)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := w.withSlots()
+	if err != nil {
+		return nil, err
+	}
+	return unboundNames(w, objects, func(t Trackable) bool { _, ok := s.r.nodeOf[t]; return ok }), nil
+}
+
+// unboundNames lists the objects that hold values and are not bound.
+func unboundNames(w *walker, objects []Trackable, bound func(Trackable) bool) []string {
+	var names []string
+	for id, object := range objects {
+		if saveable, ok := object.(Saveable); ok && len(saveable.Values()) > 0 && !bound(object) {
+			names = append(names, w.name(id))
+		}
+	}
+	return names
+}
+
+// CheckConsumed tells whether program and checkpoint match wholly: every object
+// with values was restored and every stored value went somewhere
+// (assert_consumed). The error is an *UnmatchedError.
+func (s *RestoreStatus) CheckConsumed() error {
+	if err := s.CheckExistingObjectsMatched(); err != nil {
+		return err
+	}
+	r := s.r
+	if names := s.Unused(); len(names) > 0 {
+		return &UnmatchedError{
+			Reason: fmt.Sprintf("ckpt: %s: Unresolved object in checkpoint", s.prefix),
+			Names:  names,
+			Hint:   "the program has no object for these values (yet)",
+		}
+	}
+	if len(r.unused) > 0 {
+		return &UnmatchedError{
+			Reason: fmt.Sprintf("ckpt: %s: Unused attributes in these objects (the attributes exist in the checkpoint but were not restored)", s.prefix),
+			Names:  s.unusedAttributes(),
+		}
+	}
+	return nil
+}
+
+// CheckNontrivialMatch tells whether anything besides the root object was
+// matched (assert_nontrivial_match).
+func (s *RestoreStatus) CheckNontrivialMatch() error {
+	if s.r == nil {
+		return errNothing
+	}
+	for node := range s.r.bound {
+		if node != 0 {
+			return nil
+		}
+	}
+	for _, children := range [][]edge{s.root.attached} {
+		if len(children) > 0 {
+			return s.trivial()
+		}
+	}
+	for range s.root.object.Children() {
+		return s.trivial()
+	}
+	return &UnmatchedError{Reason: fmt.Sprintf("ckpt: %s: Nothing to load. No dependencies have been added to the root object yet", s.prefix)}
+}
+
+func (s *RestoreStatus) trivial() error {
+	return &UnmatchedError{
+		Reason: fmt.Sprintf("ckpt: %s: Nothing except the root object matched a checkpointed value", s.prefix),
+		Hint:   "the names of the program's objects differ from the checkpoint's: compare with `ckpt tree`",
+	}
+}
+
+// Waiting lists the stored objects with values whose live object does not exist
+// yet and that will be restored when it is tracked, as object paths in node
+// order: (root).model.dense.
+func (s *RestoreStatus) Waiting() []string {
+	if s.r == nil {
+		return nil
+	}
+	return s.namesOf(s.r.waiting())
+}
+
+// Unused lists the stored objects with values that no live object is bound to,
+// waiting or not.
+func (s *RestoreStatus) Unused() []string {
+	if s.r == nil {
+		return nil
+	}
+	slotNodes := make(map[int]bool)
+	if s.r.skipSlots {
+		for _, n := range s.r.graph.Nodes {
+			for _, slot := range n.Slots {
+				slotNodes[slot.Node] = true
+			}
+		}
+	}
+	var nodes []int
+	for node := range s.r.graph.Nodes {
+		if _, ok := s.r.bound[node]; !ok && len(s.r.graph.Nodes[node].Attributes) > 0 && !slotNodes[node] {
+			nodes = append(nodes, node)
+		}
+	}
+	return s.namesOf(nodes)
+}
+
+func (s *RestoreStatus) namesOf(nodes []int) []string {
+	names := make([]string, len(nodes))
+	for i, node := range nodes {
+		names[i] = s.r.name(node)
+	}
+	return names
+}
+
+func (s *RestoreStatus) unusedAttributes() []string {
+	var names []string
+	for node, attributes := range s.r.unused {
+		names = append(names, fmt.Sprintf("%s: %v", s.r.name(node), attributes))
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Warnings are what TensorFlow would log: references that do not fit, values
+// that found no object, attributes that an object could not read.
+func (s *RestoreStatus) Warnings() []string {
+	if s.r == nil {
+		return nil
+	}
+	warnings := slices.Clone(s.r.warnings)
+	for _, name := range s.Unused() {
+		warnings = append(warnings, "Value in checkpoint could not be found in the restored object: "+name)
+	}
+	for _, name := range s.unusedAttributes() {
+		warnings = append(warnings, "An attribute in the checkpoint could not be read by the restored object: "+name)
+	}
+	return warnings
+}
+
+// Fill looks again at objects that only list their children, whose values
+// cannot notice a new child by themselves, and restores what has appeared. For
+// types that embed Node it is not needed.
+func (s *RestoreStatus) Fill(ctx context.Context) error {
+	if s.r == nil || s.r.closed {
+		return nil
+	}
+	for {
+		var starts []start
+		for object, names := range s.r.parkedOn {
+			for name, child := range object.Children() {
+				if p := names[name]; p != nil {
+					if _, done := s.r.bound[p.node]; !done {
+						starts = append(starts, start{p, child})
+					}
+				}
+			}
+		}
+		if len(starts) == 0 {
+			return nil
+		}
+		slices.SortFunc(starts, func(a, b start) int { return a.p.node - b.p.node })
+		if err := restoreWaiting(ctx, starts); err != nil {
+			return err
+		}
+	}
+}
+
+// Close gives up what waits, lets go of the files and of the pin that keeps
+// retention from the checkpoint. Saving then no longer minds the values that
+// found no object.
+func (s *RestoreStatus) Close() error {
+	if s.r != nil {
+		s.r.close()
+	}
+	return nil
+}

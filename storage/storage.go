@@ -1,0 +1,103 @@
+// Package storage says where checkpoint files live. A Bucket is a flat or
+// nested set of named files; names are relative, separated by slashes, and may
+// hold any other byte. A file becomes visible under its name only when its
+// Writer commits, whole or not at all. Package local keeps files in a folder,
+// package mem in memory, and storagetest is the contract both pass.
+package storage
+
+import (
+	"context"
+	"io"
+	"iter"
+	"time"
+)
+
+// Bucket holds files. Implementations are safe for concurrent use.
+type Bucket interface {
+	// Open opens a published file. A name that does not exist is fs.ErrNotExist.
+	Open(ctx context.Context, name string) (File, error)
+	// Create starts a new file. Nothing is visible under name before Commit.
+	Create(ctx context.Context, name string, o *CreateOptions) (Writer, error)
+	// List yields the published files whose names begin with prefix, sorted by
+	// name, and stops after the first error. A bucket that does not exist yet
+	// yields fs.ErrNotExist.
+	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
+	// Remove removes a published file. A name that does not exist is
+	// fs.ErrNotExist.
+	Remove(ctx context.Context, name string) error
+}
+
+// File is an open file. ReadAt may be called from several goroutines.
+type File interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}
+
+// Writer writes one file. It is for one goroutine, except that WriteAt calls
+// on ranges that do not overlap may run side by side.
+type Writer interface {
+	io.Writer
+	io.WriterAt
+	// Abort gives up: nothing of the file stays. After Commit it does nothing,
+	// so deferring it is always right.
+	Abort() error
+	// Commit makes the contents durable, publishes the name, replacing what had
+	// it unless Exclusive was asked for, and makes the name durable. A Commit
+	// that fails has published nothing it knows of, and the Writer is finished.
+	Commit(ctx context.Context) error
+}
+
+// CreateOptions are the options of Bucket.Create; nil means the zero value.
+type CreateOptions struct {
+	Size      int64 // expected size in bytes, 0 if unknown; a hint
+	Exclusive bool  // Commit fails with fs.ErrExist if the name exists
+}
+
+// Info describes a published file.
+type Info struct {
+	Name    string
+	Size    int64
+	ModTime time.Time
+}
+
+// GroupCommitter is a Bucket that publishes several files with fewer syncs
+// than one Commit each would take. Either order of publication may be seen.
+type GroupCommitter interface {
+	CommitAll(ctx context.Context, writers []Writer) error
+}
+
+// Linker is a Bucket that can give a published file a second name that shares
+// its bytes. The new name must not exist (fs.ErrExist). The name is durable
+// when Link returns.
+type Linker interface {
+	Link(ctx context.Context, name, newName string) error
+}
+
+// Locker is a Bucket that can be locked against other processes. The lock
+// ends with unlock or with the process. A lock that somebody else holds is an
+// error at once.
+type Locker interface {
+	Lock(ctx context.Context, name string) (unlock func() error, err error)
+}
+
+// Syncer is a Bucket whose removals become durable only with Sync.
+type Syncer interface {
+	Sync(ctx context.Context) error
+}
+
+// Sweeper is a Bucket that knows what writers of dead processes left behind.
+type Sweeper interface {
+	// Leftovers yields unpublished files whose writer is gone. Those of a living
+	// writer, of this process or another, are not listed.
+	Leftovers(ctx context.Context) iter.Seq2[Leftover, error]
+	// RemoveLeftover removes one.
+	RemoveLeftover(ctx context.Context, l Leftover) error
+}
+
+// Leftover is an unpublished file of a writer that died.
+type Leftover struct {
+	Name string // the name it would have been published under
+	ID   string // what tells it apart from others of the same name
+	Size int64
+}

@@ -1,0 +1,198 @@
+package storagetest
+
+import (
+	"errors"
+	"io/fs"
+	"testing"
+
+	"github.com/ckpt-go/ckpt/storage"
+)
+
+func testLink(t *testing.T, b storage.Bucket) {
+	l, ok := b.(storage.Linker)
+	if !ok {
+		t.Skip("no storage.Linker")
+	}
+	Put(t, b, "a", "first")
+	if err := l.Link(t.Context(), "a", "b"); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatalf("Link: %v", err)
+	}
+	wantContents(t, b, "b", "first")
+	wantList(t, b, "", "a", "b")
+
+	Put(t, b, "a", "second")
+	wantContents(t, b, "b", "first")
+	wantError(t, "Link to a name that exists", l.Link(t.Context(), "a", "b"), fs.ErrExist)
+	wantError(t, "Link to itself", l.Link(t.Context(), "a", "a"), fs.ErrExist)
+	wantContents(t, b, "b", "first")
+
+	if err := b.Remove(t.Context(), "a"); err != nil {
+		t.Fatalf("Remove: %v", err)
+	}
+	wantContents(t, b, "b", "first")
+	wantError(t, "Link of a missing file", l.Link(t.Context(), "a", "c"), fs.ErrNotExist)
+	if err := l.Link(t.Context(), "b", "folder/d"); err != nil {
+		t.Errorf("Link into a folder: %v", err)
+	}
+	wantContents(t, b, "folder/d", "first")
+}
+
+func testCommitAll(t *testing.T, b storage.Bucket) {
+	g, ok := b.(storage.GroupCommitter)
+	if !ok {
+		t.Skip("no storage.GroupCommitter")
+	}
+	Put(t, b, "a", "old")
+	group := []storage.Writer{
+		create(t, b, "a", nil),
+		create(t, b, "b", &storage.CreateOptions{Exclusive: true}),
+		create(t, b, "folder/c", nil),
+	}
+	for _, w := range group {
+		write(t, w, "new")
+	}
+	if err := g.CommitAll(t.Context(), group); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatalf("CommitAll: %v", err)
+	}
+	for _, name := range []string{"a", "b", "folder/c"} {
+		wantContents(t, b, name, "new")
+	}
+	for _, w := range group {
+		if err := w.Abort(); err != nil {
+			t.Errorf("Abort after CommitAll: %v", err)
+		}
+		if err := w.Commit(t.Context()); err == nil {
+			t.Error("Commit after CommitAll: got no error")
+		}
+	}
+	wantList(t, b, "", "a", "b")
+	wantNoLeftovers(t, b)
+	if err := g.CommitAll(t.Context(), nil); err != nil {
+		t.Errorf("CommitAll of nothing: %v", err)
+	}
+}
+
+func testCommitAllFails(t *testing.T, b storage.Bucket) {
+	g, ok := b.(storage.GroupCommitter)
+	if !ok {
+		t.Skip("no storage.GroupCommitter")
+	}
+	Put(t, b, "b", "old")
+	group := []storage.Writer{
+		create(t, b, "b", &storage.CreateOptions{Exclusive: true}),
+		create(t, b, "a", nil),
+	}
+	if err := g.CommitAll(t.Context(), group); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	} else {
+		wantError(t, "CommitAll", err, fs.ErrExist)
+	}
+	wantContents(t, b, "b", "old")
+	wantNoLeftovers(t, b)
+
+	group = []storage.Writer{create(t, b, "x", nil), create(t, b, "y", nil)}
+	if err := group[1].Abort(); err != nil {
+		t.Fatalf("Abort: %v", err)
+	}
+	if err := g.CommitAll(t.Context(), group); err == nil {
+		t.Error("CommitAll with an aborted Writer: got no error")
+	}
+	wantMissing(t, b, "x")
+	wantMissing(t, b, "y")
+	wantNoLeftovers(t, b)
+}
+
+func testSync(t *testing.T, b storage.Bucket) {
+	s, ok := b.(storage.Syncer)
+	if !ok {
+		t.Skip("no storage.Syncer")
+	}
+	if err := s.Sync(t.Context()); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	} else if err != nil {
+		t.Errorf("Sync of an empty bucket: %v", err)
+	}
+	Put(t, b, "a", "x")
+	Put(t, b, "folder/b", "x")
+	for _, name := range []string{"a", "folder/b"} {
+		if err := b.Remove(t.Context(), name); err != nil {
+			t.Fatalf("Remove: %v", err)
+		}
+	}
+	if err := s.Sync(t.Context()); err != nil {
+		t.Errorf("Sync: %v", err)
+	}
+}
+
+func testLock(t *testing.T, b storage.Bucket) {
+	l, ok := b.(storage.Locker)
+	if !ok {
+		t.Skip("no storage.Locker")
+	}
+	for range 2 {
+		unlock, err := l.Lock(t.Context(), "a")
+		if errors.Is(err, errors.ErrUnsupported) {
+			t.Skip(err)
+		}
+		if err != nil {
+			t.Fatalf("Lock: %v", err)
+		}
+		if again, err := l.Lock(t.Context(), "a"); err == nil {
+			again()
+			t.Error("second Lock: got no error")
+		}
+		other, err := l.Lock(t.Context(), "b")
+		if err != nil {
+			t.Errorf("Lock of another name: %v", err)
+		} else if err := other(); err != nil {
+			t.Errorf("unlock: %v", err)
+		}
+		Put(t, b, "a", "a lock does not keep files from being written")
+		wantList(t, b, "", "a")
+		if err := unlock(); err != nil {
+			t.Errorf("unlock: %v", err)
+		}
+	}
+	wantList(t, b, "", "a")
+}
+
+func testLeftovers(t *testing.T, b storage.Bucket) {
+	s, ok := b.(storage.Sweeper)
+	if !ok {
+		t.Skip("no storage.Sweeper")
+	}
+	Put(t, b, "a", "x")
+	w := create(t, b, "a", nil)
+	write(t, w, "the writer of these bytes lives")
+	wantNoLeftovers(t, b)
+	err := s.RemoveLeftover(t.Context(), storage.Leftover{Name: "a", ID: "0123456789abcdef"})
+	if !errors.Is(err, errors.ErrUnsupported) {
+		wantError(t, "RemoveLeftover of what is not there", err, fs.ErrNotExist)
+	}
+	if err := w.Commit(t.Context()); err != nil {
+		t.Fatalf("Commit: %v", err)
+	}
+	wantNoLeftovers(t, b)
+}
+
+// wantNoLeftovers fails the test if the bucket knows of leftovers.
+func wantNoLeftovers(t testing.TB, b storage.Bucket) {
+	t.Helper()
+	s, ok := b.(storage.Sweeper)
+	if !ok {
+		return
+	}
+	for l, err := range s.Leftovers(t.Context()) {
+		if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		if err != nil {
+			t.Fatalf("Leftovers: %v", err)
+		}
+		t.Errorf("Leftovers: got %+v, want none", l)
+	}
+}

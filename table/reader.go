@@ -1,0 +1,292 @@
+package table
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"iter"
+	"math"
+	"sync/atomic"
+
+	"github.com/ckpt-go/ckpt/internal/crc32c"
+	"github.com/ckpt-go/ckpt/internal/fault"
+	"github.com/ckpt-go/ckpt/internal/wire"
+)
+
+// defaultMaxBlock is far above what TensorFlow compresses (256 KiB and one
+// entry) and keeps a small hostile file from filling the memory.
+const defaultMaxBlock = 64 << 20
+
+// ReaderOptions limits what a Reader accepts. Nil means the defaults.
+type ReaderOptions struct {
+	// MaxBlock is the greatest length in bytes that a Snappy-compressed block
+	// may decode to. Zero and less mean 64 MiB. Blocks stored plain are
+	// bounded by the file.
+	MaxBlock int64
+}
+
+// Reader reads a table, the counterpart of TensorFlow's table::Table. Each
+// block is checked in full when it is read: checksum, structure and the order
+// of its keys. A Reader is safe for concurrent use, its Iterators are not.
+//
+// Memory: a Reader holds the index block and the data block used last, an
+// Iterator one data block and one key. A block takes its stored size, which
+// is compared with the size of the file before anything is allocated, or what
+// Snappy makes of it, which is at most 22 times that and at most MaxBlock.
+// While a compressed block is decoded, both forms exist. Keys share their
+// beginnings in the file: a caller that keeps all keys of a hostile file can
+// need far more memory than the file has bytes and should limit their length.
+//
+// Time: a pass over the table reads each byte of the file at most once.
+type Reader struct {
+	r        io.ReaderAt
+	size     int64
+	maxBlock int64
+	index    *block
+	indexAt  handle
+	cached   atomic.Pointer[cachedBlock]
+}
+
+type cachedBlock struct {
+	at    handle
+	block *block
+}
+
+// Entry is one key with its value.
+type Entry struct{ Key, Value []byte }
+
+// NewReader opens the table in the first size bytes of r by reading its
+// footer and index block. o may be nil. What is wrong with the file comes
+// back as a *CorruptError, what is wrong with reading it as r gave it.
+func NewReader(r io.ReaderAt, size int64, o *ReaderOptions) (*Reader, error) {
+	t := &Reader{r: r, size: size, maxBlock: defaultMaxBlock}
+	if o != nil && o.MaxBlock > 0 {
+		t.maxBlock = min(o.MaxBlock, math.MaxInt)
+	}
+	if size < footerLen {
+		return nil, corrupt(fault.KindTruncated, handle{0, uint64(max(size, 0))}, errShort)
+	}
+	at := handle{uint64(size - footerLen), footerLen}
+	var footer [footerLen]byte
+	if err := t.readFull(footer[:], at); err != nil {
+		return nil, err
+	}
+	var err error
+	if t.indexAt, err = decodeFooter(footer[:]); err != nil {
+		return nil, corrupt(fault.KindFormat, at, err)
+	}
+	if t.index, err = t.readBlock(t.indexAt); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// First returns an Iterator at the first entry.
+func (t *Reader) First() *Iterator {
+	it := t.iterator()
+	it.Next()
+	return it
+}
+
+// Seek returns an Iterator at the first entry whose key is at least key.
+func (t *Reader) Seek(key []byte) *Iterator {
+	it := t.iterator()
+	it.seek(key)
+	return it
+}
+
+// Get returns the value of key. ok is false if there is none. The value must
+// not be modified and stays valid; keeping it keeps its whole block.
+func (t *Reader) Get(key []byte) (value []byte, ok bool, err error) {
+	it := t.Seek(key)
+	if !it.Valid() || !bytes.Equal(it.Key(), key) {
+		return nil, false, it.Err()
+	}
+	return it.Value(), true, nil
+}
+
+// All yields the entries in the order of their keys. After the first error,
+// which comes with a zero Entry, it stops. The slices of an Entry are valid
+// until the next step and must not be modified.
+func (t *Reader) All() iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		it := t.First()
+		for ; it.Valid(); it.Next() {
+			if !yield(Entry{it.Key(), it.Value()}, nil) {
+				return
+			}
+		}
+		if it.Err() != nil {
+			yield(Entry{}, it.Err())
+		}
+	}
+}
+
+// dataBlock returns the data block at h, from the cache if it is the one read
+// last.
+func (t *Reader) dataBlock(h handle) (*block, error) {
+	if c := t.cached.Load(); c != nil && c.at == h {
+		return c.block, nil
+	}
+	b, err := t.readBlock(h)
+	if err != nil {
+		return nil, err
+	}
+	t.cached.Store(&cachedBlock{h, b})
+	return b, nil
+}
+
+// readBlock reads the block at h and checks everything that can be said about
+// it alone.
+func (t *Reader) readBlock(h handle) (*block, error) {
+	// Compared this way round, nothing can overflow: size ≥ footerLen.
+	limit := uint64(t.size - footerLen)
+	if h.offset > limit || limit-h.offset < trailerLen || h.size > limit-h.offset-trailerLen ||
+		h.size > math.MaxInt-trailerLen {
+		return nil, corrupt(fault.KindTruncated, h, errTruncated)
+	}
+	stored := make([]byte, int(h.size)+trailerLen)
+	if err := t.readFull(stored, h); err != nil {
+		return nil, err
+	}
+	n := len(stored) - 4
+	if crc32c.Mask(crc32c.Value(stored[:n])) != binary.LittleEndian.Uint32(stored[n:]) {
+		return nil, corrupt(fault.KindChecksum, h, errChecksum)
+	}
+	contents := stored[: n-1 : n-1]
+	switch stored[n-1] {
+	case typePlain:
+	case typeSnappy:
+		length, ok := snappyLen(contents, t.maxBlock)
+		if !ok {
+			return nil, corrupt(fault.KindFormat, h, errCompressed)
+		}
+		decoded := make([]byte, length)
+		if !decodeSnappy(decoded, contents) {
+			return nil, corrupt(fault.KindFormat, h, errCompressed)
+		}
+		contents = decoded
+	default:
+		return nil, corrupt(fault.KindFormat, h, errType)
+	}
+	b, err := parseBlock(contents)
+	if err != nil {
+		return nil, corrupt(fault.KindFormat, h, err)
+	}
+	return b, nil
+}
+
+// readFull fills p from the offset of h.
+func (t *Reader) readFull(p []byte, h handle) error {
+	n, err := t.r.ReadAt(p, int64(h.offset))
+	if n == len(p) {
+		return nil // io.EOF is allowed with a full read
+	}
+	if err == nil {
+		err = io.ErrUnexpectedEOF
+	}
+	return readError(h, err)
+}
+
+// Iterator is a position in a table. It becomes invalid at the end and at the
+// first error. The slices it returns are valid until the next step and must
+// not be modified. It is not safe for concurrent use.
+type Iterator struct {
+	t     *Reader
+	index cursor
+	data  cursor
+	end   uint64 // where the data block ends, trailer included
+	last  *block // data block entered last that has entries
+	valid bool
+	err   error
+}
+
+func (t *Reader) iterator() *Iterator {
+	it := &Iterator{t: t}
+	it.index.reset(t.index)
+	it.data.reset(new(block))
+	return it
+}
+
+// Valid reports whether the Iterator stands at an entry.
+func (it *Iterator) Valid() bool { return it.valid }
+
+// Key returns the key of the entry, nil if there is none.
+func (it *Iterator) Key() []byte {
+	if !it.valid {
+		return nil
+	}
+	return it.data.key
+}
+
+// Value returns the value of the entry, nil if there is none.
+func (it *Iterator) Value() []byte {
+	if !it.valid {
+		return nil
+	}
+	return it.data.value
+}
+
+// Err returns the first error, nil at the end of the table.
+func (it *Iterator) Err() error { return it.err }
+
+// Next goes to the next entry. At the end and after an error it does nothing.
+func (it *Iterator) Next() {
+	it.valid = false
+	if it.err != nil {
+		return
+	}
+	for !it.data.advance() {
+		if !it.index.advance() || !it.load() {
+			return
+		}
+	}
+	it.valid = true
+}
+
+func (it *Iterator) seek(key []byte) {
+	if !it.index.seek(key) || !it.load() {
+		return
+	}
+	for !it.data.seek(key) {
+		if !it.index.advance() || !it.load() {
+			return
+		}
+	}
+	it.valid = true
+}
+
+// load enters the data block that the index cursor points at. Blocks must
+// follow each other in the file and in the order of their keys, which also
+// keeps a small hostile file from making a pass endless.
+func (it *Iterator) load() bool {
+	d := wire.NewDecoder(it.index.value)
+	h := decodeHandle(d) // bytes behind the handle are tolerated
+	if d.Err() != nil {
+		return it.fail(corrupt(fault.KindFormat, it.t.indexAt, errHandle))
+	}
+	if h.offset < it.end {
+		return it.fail(corrupt(fault.KindFormat, h, errOverlap))
+	}
+	b, err := it.t.dataBlock(h)
+	if err != nil {
+		return it.fail(err)
+	}
+	if first, ok := readEntry(b.entries, 0); ok {
+		if it.last != nil && bytes.Compare(first.unshared, it.last.last) <= 0 {
+			return it.fail(corrupt(fault.KindFormat, h, errOrder))
+		}
+		it.last = b
+	}
+	if bytes.Compare(b.last, it.index.key) > 0 {
+		return it.fail(corrupt(fault.KindFormat, h, errIndexKey))
+	}
+	it.end = h.offset + h.size + trailerLen
+	it.data.reset(b)
+	return true
+}
+
+func (it *Iterator) fail(err error) bool {
+	it.err = err
+	return false
+}

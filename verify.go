@@ -1,0 +1,202 @@
+package ckpt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/ckpt-go/ckpt/bundle"
+	"github.com/ckpt-go/ckpt/storage"
+)
+
+// VerifyOptions are the options of Verify, VerifyDirectory and FindGood; nil
+// means the zero value.
+type VerifyOptions struct {
+	// Bucket is where the files are. Nil means the local file system.
+	Bucket storage.Bucket
+	// Progress is called as tensors are checked, with the bytes done so far of
+	// one checkpoint and in all; nil is silent.
+	Progress func(prefix string, done, total int64)
+}
+
+// Verified is what a check of one checkpoint found.
+type Verified struct {
+	Prefix   string
+	Problems []*CorruptError // empty: every byte is as it was written
+}
+
+// OK tells whether nothing is wrong.
+func (v *Verified) OK() bool { return len(v.Problems) == 0 }
+
+// Verify reads every byte of a checkpoint and compares it with its checksums;
+// it checks the index against itself and against the files, and the object
+// graph. The path is what Open takes. What is wrong with the checkpoint is in
+// the result; the error says that there is none, or that it cannot be looked at.
+// Memory is bounded whatever the size of the tensors.
+func Verify(ctx context.Context, path string, o *VerifyOptions) (*Verified, error) {
+	if o == nil {
+		o = new(VerifyOptions)
+	}
+	prefix := path
+	if o.Bucket == nil {
+		var err error
+		if prefix, err = ResolvePath(ctx, path); err != nil {
+			return nil, err
+		}
+	}
+	at := locate(prefix, o.Bucket)
+	if ok, err := bundle.Exists(ctx, at.bucket, at.name); err == nil && !ok {
+		if _, err := bundle.Open(ctx, at.bucket, at.name, nil); err != nil {
+			return nil, fmt.Errorf("ckpt: %s: %w", prefix, err)
+		}
+	}
+	return verify(ctx, at, o)
+}
+
+// VerifyDirectory verifies every checkpoint of a directory: those its state
+// file names and those that lie there. A state file that cannot be understood
+// is a problem of the directory, listed first with the directory as prefix. A
+// directory without any checkpoint is ErrNoCheckpoint.
+func VerifyDirectory(ctx context.Context, dir string, o *VerifyOptions) ([]*Verified, error) {
+	if o == nil {
+		o = new(VerifyOptions)
+	}
+	d := openDirectory(dir, &FindOptions{Bucket: o.Bucket})
+	var list []*Verified
+	candidates, err := d.candidates(ctx, "", func(_ string, args ...any) {
+		if len(args) > 1 {
+			if err, ok := args[1].(error); ok {
+				list = append(list, &Verified{Prefix: dir, Problems: []*CorruptError{ProblemOf(err)}})
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.Reverse(candidates)
+	for _, c := range candidates {
+		v, err := verify(ctx, c.at, o)
+		if err != nil {
+			return list, err
+		}
+		list = append(list, v)
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("ckpt: there is no checkpoint in %s: %w", dir, ErrNoCheckpoint)
+	}
+	return list, nil
+}
+
+func verify(ctx context.Context, at place, o *VerifyOptions) (*Verified, error) {
+	v := &Verified{Prefix: at.prefix}
+	defer pin(at)()
+	rd, err := bundle.Open(ctx, at.bucket, at.name, nil)
+	if err != nil {
+		v.Problems = append(v.Problems, ProblemOf(err))
+		return v, ctx.Err()
+	}
+	defer rd.Close()
+	bad := make(map[string]bool)
+	for p := range rd.CheckLayout(ctx) {
+		v.Problems = append(v.Problems, p)
+		bad[p.Key] = true
+	}
+	total, err := storedBytes(rd)
+	if err != nil {
+		return v, nil // CheckLayout met the same damage
+	}
+	var done int64
+	for it, err := range rd.Entries() {
+		if err != nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return v, ctx.Err()
+		}
+		if it.IsSlice || bad[it.Key] {
+			continue
+		}
+		if err := rd.Check(ctx, it.Key); err != nil {
+			v.Problems = append(v.Problems, ProblemOf(err))
+		}
+		if done += it.Entry.Size; o.Progress != nil {
+			o.Progress(at.prefix, done, total)
+		}
+	}
+	if _, err := rd.Entry(graphKey); err == nil && !slices.ContainsFunc(v.Problems, func(p *CorruptError) bool { return p.Key == graphKey }) {
+		if _, err := readGraph(ctx, rd, at); err != nil {
+			v.Problems = append(v.Problems, ProblemOf(err))
+		}
+	}
+	return v, nil
+}
+
+func storedBytes(rd *bundle.Reader) (total int64, err error) {
+	for it, err := range rd.Entries() {
+		if err != nil {
+			return 0, err
+		}
+		total += max(0, it.Entry.Size)
+	}
+	return total, nil
+}
+
+// ProblemOf describes an error as a damage, which is what `verify --json`
+// prints: a *CorruptError comes back as it is, others get the kind that fits.
+func ProblemOf(err error) *CorruptError {
+	var c *CorruptError
+	if errors.As(err, &c) {
+		return c
+	}
+	kind := KindUnreadable
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		kind = KindMissing
+	case errors.Is(err, errors.ErrUnsupported):
+		kind = KindUnsupported
+	}
+	p := &CorruptError{Offset: -1, Length: -1, Kind: kind, Err: err}
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		p.File = baseName(pathErr.Path)
+	}
+	return p
+}
+
+// Found is the newest good checkpoint of a directory.
+type Found struct {
+	Prefix  string      // "" if there is none
+	Refused []*Verified // newer ones that are not good, newest first
+}
+
+// FindGood looks for the newest checkpoint of a directory that is good, in the
+// order Manager.Resume tries them, without any objects to restore. If none is
+// good the error is ErrNoCheckpoint and Found still lists what was refused.
+func FindGood(ctx context.Context, dir string, o *VerifyOptions) (*Found, error) {
+	if o == nil {
+		o = new(VerifyOptions)
+	}
+	d := openDirectory(dir, &FindOptions{Bucket: o.Bucket})
+	candidates, err := d.candidates(ctx, "ckpt", func(string, ...any) {})
+	if err != nil {
+		return nil, err
+	}
+	f := new(Found)
+	for _, c := range candidates {
+		v, err := verify(ctx, c.at, o)
+		if err != nil {
+			return nil, err
+		}
+		if v.OK() {
+			f.Prefix = c.at.prefix
+			return f, nil
+		}
+		f.Refused = append(f.Refused, v)
+	}
+	if len(f.Refused) > 0 {
+		return f, fmt.Errorf("ckpt: none of the %d checkpoints in %s is good: %w", len(f.Refused), dir, ErrNoCheckpoint)
+	}
+	return f, fmt.Errorf("ckpt: there is no checkpoint in %s: %w", dir, ErrNoCheckpoint)
+}
