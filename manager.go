@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ckpt-go/ckpt/bundle"
@@ -61,6 +62,10 @@ type Manager struct {
 	lastPreserved float64
 	highest       int64 // greatest number seen in the directory
 	stateErr      error // why the state file could not be used; nil if there is none
+
+	// marks are left by saves that died between writing a checkpoint and
+	// recording it; they go once the state file lists what they adopted.
+	marks []storage.Leftover
 }
 
 // NewManager opens a directory of checkpoints, which need not exist yet. It
@@ -107,6 +112,7 @@ func NewManager(checkpoint *Checkpoint, directory string, o *ManagerOptions) (*M
 	if err := m.recover(background); err != nil {
 		return nil, err
 	}
+	m.adopt(background)
 	return m, nil
 }
 
@@ -114,19 +120,88 @@ func NewManager(checkpoint *Checkpoint, directory string, o *ManagerOptions) (*M
 // checkpoints. It is best effort: a folder that cannot be written is for the
 // next save to report.
 func (m *Manager) clean(ctx context.Context) {
-	removed, err := bundle.Clean(ctx, m.dir.bucket, func(prefix string) bool {
-		if len(prefix) < len(m.dir.base) || prefix[:len(m.dir.base)] != m.dir.base {
-			return false
-		}
-		match := numbered.FindStringSubmatch(prefix[len(m.dir.base):])
-		return match != nil && match[1] == m.name
-	})
+	removed, err := bundle.Clean(ctx, m.dir.bucket, m.owns)
 	for _, name := range removed {
 		m.log.Info("removed what an interrupted save left", "file", name)
 	}
+	err = errors.Join(err, m.cleanOwn(ctx))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		m.log.Warn("left-over files stay", "directory", m.dir.dir, "error", err)
 	}
+}
+
+// cleanOwn removes state files that were never published, and collects the
+// marks of saves that were never recorded.
+func (m *Manager) cleanOwn(ctx context.Context) error {
+	sweeper, ok := m.dir.bucket.(storage.Sweeper)
+	if !ok {
+		return nil
+	}
+	for l, err := range sweeper.Leftovers(ctx) {
+		if err != nil {
+			return err
+		}
+		switch {
+		case l.Name == m.dir.base+stateFileName:
+			if err := sweeper.RemoveLeftover(ctx, l); err != nil {
+				return err
+			}
+		case m.owns(l.Name):
+			m.marks = append(m.marks, l)
+		}
+	}
+	return nil
+}
+
+// owns tells whether a name in the bucket is a prefix this manager would write.
+func (m *Manager) owns(prefix string) bool {
+	name, ok := strings.CutPrefix(prefix, m.dir.base)
+	match := numbered.FindStringSubmatch(name)
+	return ok && match != nil && match[1] == m.name
+}
+
+// mark notes that a save of this name is under way: a file that is never
+// published. If the process dies before the state file lists the checkpoint,
+// the mark tells the next manager that the checkpoint is ours to look after.
+func (m *Manager) mark(ctx context.Context, at place) (done func(), err error) {
+	if _, ok := at.bucket.(storage.Sweeper); !ok {
+		return func() {}, nil
+	}
+	w, err := at.bucket.Create(ctx, at.name, nil)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		if err := w.Abort(); err != nil {
+			m.log.Warn("a mark stays", "checkpoint", at.name, "error", err)
+		}
+	}, nil
+}
+
+// adopt takes unrecorded checkpoints of dead saves into the list, so that
+// retention removes them in their turn.
+func (m *Manager) adopt(ctx context.Context) {
+	for _, l := range m.marks {
+		name := strings.TrimPrefix(l.Name, m.dir.base)
+		listed := slices.ContainsFunc(m.list, func(c managed) bool { return c.name == name })
+		if !listed && exists(ctx, m.dir.at(name)) {
+			m.list = append(m.list, managed{name, m.seconds()})
+		}
+	}
+}
+
+// dropMarks removes marks whose checkpoints the state file lists now.
+func (m *Manager) dropMarks(ctx context.Context) {
+	sweeper, ok := m.dir.bucket.(storage.Sweeper)
+	if !ok {
+		return
+	}
+	for _, l := range m.marks {
+		if err := sweeper.RemoveLeftover(ctx, l); err != nil {
+			m.log.Warn("a mark stays", "checkpoint", l.Name, "error", err)
+		}
+	}
+	m.marks = nil
 }
 
 // recover takes over what the state file records (TensorFlow's constructor).
@@ -239,6 +314,11 @@ func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (stri
 	}
 	name := m.name + "-" + strconv.FormatInt(*number, 10)
 	at := m.dir.at(name)
+	done, err := m.mark(ctx, at)
+	if err != nil {
+		return "", fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
+	}
+	defer done()
 	if err := m.checkpoint.write(ctx, at, o); err != nil {
 		return "", err
 	}
@@ -249,6 +329,7 @@ func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (stri
 	if err := m.writeState(ctx); err != nil {
 		return at.prefix, err
 	}
+	m.dropMarks(ctx)
 	return at.prefix, m.sweep(ctx)
 }
 

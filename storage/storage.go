@@ -1,8 +1,10 @@
 // Package storage says where checkpoint files live. A Bucket is a flat or
-// nested set of named files; names are relative, separated by slashes, and may
-// hold any other byte. A file becomes visible under its name only when its
-// Writer commits, whole or not at all. Package local keeps files in a folder,
-// package mem in memory, and storagetest is the contract both pass.
+// nested set of named files; names are relative, their elements separated by
+// single slashes, none of them empty, "." or "..", and may hold any byte but
+// NUL. Other names are fs.ErrInvalid. A file becomes visible under its name
+// only when its Writer commits, whole or not at all. Package local keeps files
+// in a folder, package mem in memory, and storagetest is the contract both
+// pass.
 package storage
 
 import (
@@ -19,11 +21,13 @@ type Bucket interface {
 	// Create starts a new file. Nothing is visible under name before Commit.
 	Create(ctx context.Context, name string, o *CreateOptions) (Writer, error)
 	// List yields the published files whose names begin with prefix, sorted by
-	// name, and stops after the first error. A bucket that does not exist yet
-	// yields fs.ErrNotExist.
+	// name, and stops after the first error. It does not descend: after the last
+	// slash of prefix, the names it yields hold no other. A bucket that does not
+	// exist yet yields fs.ErrNotExist, and so may a folder of it.
 	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 	// Remove removes a published file. A name that does not exist is
-	// fs.ErrNotExist.
+	// fs.ErrNotExist. A File that is open can be read on, where the system
+	// allows removing it.
 	Remove(ctx context.Context, name string) error
 }
 
@@ -35,7 +39,8 @@ type File interface {
 }
 
 // Writer writes one file. It is for one goroutine, except that WriteAt calls
-// on ranges that do not overlap may run side by side.
+// on ranges that do not overlap may run side by side. Write has a position of
+// its own, from 0; gaps read as zeros. After a write that failed, Commit fails.
 type Writer interface {
 	io.Writer
 	io.WriterAt
@@ -63,6 +68,9 @@ type Info struct {
 
 // GroupCommitter is a Bucket that publishes several files with fewer syncs
 // than one Commit each would take. Either order of publication may be seen.
+// After an error every Writer is finished, and some may be published. Methods
+// of this and the other optional interfaces may return errors.ErrUnsupported
+// and have then touched nothing: the caller goes on without.
 type GroupCommitter interface {
 	CommitAll(ctx context.Context, writers []Writer) error
 }

@@ -44,9 +44,9 @@ def decode(spec):
     dtype = tf.as_dtype(spec["dtype"])
     shape = spec["shape"]
     if dtype == tf.string:
-        elements = [base64.b64decode(s) for s in spec["strings"]]
+        elements = [base64.b64decode(s) for s in spec.get("strings", [])]
         return tf.reshape(tf.constant(elements, tf.string, [len(elements)]), shape)
-    raw = np.frombuffer(base64.b64decode(spec["data"]), dtype.as_numpy_dtype)
+    raw = np.frombuffer(base64.b64decode(spec.get("data", "")), dtype.as_numpy_dtype)
     return tf.constant(raw.reshape(shape), dtype)
 
 

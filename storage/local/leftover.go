@@ -63,12 +63,13 @@ func (b *Bucket) Leftovers(ctx context.Context) iter.Seq2[storage.Leftover, erro
 			return
 		}
 		defer dir.Close()
-		found, err := b.readNames(dir, ".", isTemp)
+		found, err := b.readFolder(dir, ".", isTemp)
 		if err != nil {
 			yield(storage.Leftover{}, err)
 			return
 		}
-		for _, temp := range found {
+		for _, entry := range found {
+			temp := entry.Name()
 			if err := ctx.Err(); err != nil {
 				yield(storage.Leftover{}, err)
 				return

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -36,16 +37,16 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[storage.Info
 			return
 		}
 		defer dir.Close()
-		found, err := b.readNames(dir, at, func(name string) bool {
+		found, err := b.readFolder(dir, at, func(name string) bool {
 			return strings.HasPrefix(name, base) && !isTemp(name) && !isLock(name)
 		})
 		if err != nil {
 			yield(storage.Info{}, err)
 			return
 		}
-		for _, name := range found {
-			name = names.Join(at, name)
-			info, err := b.info(ctx, dir, name)
+		for _, entry := range found {
+			name := names.Join(at, entry.Name())
+			info, err := b.info(ctx, dir, name, entry)
 			if err != nil {
 				yield(storage.Info{}, err)
 				return
@@ -57,24 +58,24 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[storage.Info
 	}
 }
 
-// readNames returns the sorted names in a folder of the bucket that keep
-// wants; directories are left out where the system says so at once.
-func (b *Bucket) readNames(dir folder, at string, keep func(name string) bool) ([]string, error) {
+// readFolder returns the entries of a folder whose names keep wants, sorted by
+// name; folders are left out where the system says so at once.
+func (b *Bucket) readFolder(dir folder, at string, keep func(name string) bool) ([]fs.DirEntry, error) {
 	f, err := dir.OpenFile(at, os.O_RDONLY|openFlags, 0)
 	if err != nil {
 		return nil, b.fail("list", at, err)
 	}
 	defer f.Close()
-	var found []string
+	var found []fs.DirEntry
 	for {
 		entries, err := f.ReadDir(batch)
 		for _, entry := range entries {
 			if !entry.IsDir() && keep(entry.Name()) {
-				found = append(found, entry.Name())
+				found = append(found, entry)
 			}
 		}
 		if err == io.EOF {
-			slices.Sort(found)
+			slices.SortFunc(found, func(x, y fs.DirEntry) int { return cmp.Compare(x.Name(), y.Name()) })
 			return found, nil
 		}
 		if err != nil {
@@ -83,12 +84,14 @@ func (b *Bucket) readNames(dir folder, at string, keep func(name string) bool) (
 	}
 }
 
-// info describes a file, or returns nil for what is not one.
-func (b *Bucket) info(ctx context.Context, dir folder, name string) (fs.FileInfo, error) {
+// info describes a file, or returns nil for what is not one. The entry's own
+// description takes half the time of one through os.Root; should the folder be
+// swapped meanwhile, a size and a time are all that is wrong.
+func (b *Bucket) info(ctx context.Context, dir folder, name string, entry fs.DirEntry) (fs.FileInfo, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	info, err := dir.Lstat(name)
+	info, err := entry.Info()
 	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
 		target, err := dir.Stat(name)
 		switch {

@@ -221,6 +221,7 @@ type writer struct {
 	data []byte
 	pos  int64 // where Write goes on
 	done bool
+	err  error // a write that failed: the file must not be published
 }
 
 // Write implements io.Writer.
@@ -245,9 +246,12 @@ func (w *writer) put(p []byte, off int64) (int, error) {
 	case w.done:
 		return 0, w.fail("write", fs.ErrClosed)
 	case off < 0:
-		return 0, w.fail("write", errOffset)
+		w.err = w.fail("write", errOffset)
 	case end < off || end > math.MaxInt>>1:
-		return 0, w.fail("write", errHuge)
+		w.err = w.fail("write", errHuge)
+	}
+	if w.err != nil {
+		return 0, w.err
 	}
 	if len(p) == 0 {
 		return 0, nil
@@ -279,7 +283,7 @@ func (w *writer) Commit(ctx context.Context) error {
 	}
 	data := w.data
 	w.done, w.data = true, nil
-	if err := ctx.Err(); err != nil {
+	if err := cmp.Or(w.err, ctx.Err()); err != nil {
 		return err
 	}
 	return w.bucket.publish(w.name, data, w.exclusive)

@@ -272,6 +272,11 @@ func testWriteAt(t *testing.T, b storage.Bucket) {
 	if _, err := w.WriteAt([]byte("x"), -1); err == nil {
 		t.Error("WriteAt at −1: got no error")
 	}
+	if err := w.Commit(t.Context()); err == nil {
+		t.Error("Commit after a write that failed: got no error")
+	}
+	wantMissing(t, b, "b")
+	wantNoLeftovers(t, b)
 }
 
 func testConcurrentWriteAt(t *testing.T, b storage.Bucket) {

@@ -41,6 +41,7 @@ type crashableWriter struct {
 	pos        int
 	exclusive  bool
 	done       bool
+	err        error // a write that failed: the file must not be published
 }
 
 // Write implements io.Writer.
@@ -57,7 +58,8 @@ func (w *crashableWriter) WriteAt(p []byte, off int64) (int, error) {
 	w.bucket.mu.Lock()
 	defer w.bucket.mu.Unlock()
 	if off < 0 {
-		return 0, &fs.PathError{Op: "write", Path: w.name, Err: fs.ErrInvalid}
+		w.err = &fs.PathError{Op: "write", Path: w.name, Err: fs.ErrInvalid}
+		return 0, w.err
 	}
 	return w.put(p, int(off))
 }
@@ -138,6 +140,9 @@ func (c *Crashable) CommitAll(ctx context.Context, writers []storage.Writer) err
 func (w *crashableWriter) sync() error {
 	if w.done {
 		return &fs.PathError{Op: "commit", Path: w.name, Err: fs.ErrClosed}
+	}
+	if w.err != nil {
+		return w.err
 	}
 	if err := w.bucket.step("sync %s", w.name); err != nil {
 		return err

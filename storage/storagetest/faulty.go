@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -203,6 +204,7 @@ func (f *Faulty) CommitAll(ctx context.Context, writers []storage.Writer) error 
 	for _, w := range writers {
 		if own, ok := w.(*faultyWriter); ok {
 			own.done = true
+			early = cmp.Or(early, own.torn())
 		}
 	}
 	if early != nil {
@@ -321,6 +323,12 @@ func (w *faultyWriter) write(p []byte, inner func(p []byte) (int, error)) (int, 
 	return n, fault
 }
 
+func (w *faultyWriter) torn() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
 // Abort implements storage.Writer.
 func (w *faultyWriter) Abort() error {
 	if !w.done {
@@ -336,12 +344,7 @@ func (w *faultyWriter) Abort() error {
 func (w *faultyWriter) Commit(ctx context.Context) error {
 	early, late := w.bucket.begin("commit", w.name)
 	w.done = true
-	if early == nil {
-		w.mu.Lock()
-		early = w.err
-		w.mu.Unlock()
-	}
-	if early != nil {
+	if early = cmp.Or(early, w.torn()); early != nil {
 		w.inner.Abort()
 		return early
 	}

@@ -143,6 +143,15 @@ func TestFaultyWriteIsTorn(t *testing.T) {
 	if err := w.Commit(t.Context()); !errors.Is(err, errFault) {
 		t.Errorf("Commit of a torn file: got %v, want %v", err, errFault)
 	}
+	f = storagetest.NewFaulty(storagetest.NewCrashable())
+	f.Set(storagetest.Fault{N: 2, Err: errFault})
+	if w, err = f.Create(t.Context(), "a", nil); err != nil {
+		t.Fatal(err)
+	}
+	w.Write([]byte("0123456789"))
+	if err := f.CommitAll(t.Context(), []storage.Writer{w}); !errors.Is(err, errFault) {
+		t.Errorf("CommitAll of a torn file: got %v, want %v", err, errFault)
+	}
 	if got := storagetest.List(t, f, ""); len(got) != 0 {
 		t.Errorf("List: got %q, want nothing", got)
 	}

@@ -1,0 +1,12 @@
+module github.com/ckpt-go/ckpt/cmd/ckpt
+
+go 1.26
+
+require (
+	github.com/ckpt-go/ckpt v0.0.0-00010101000000-000000000000
+	github.com/google/go-cmp v0.7.0
+	github.com/rogpeppe/go-internal v1.16.0
+	github.com/spf13/cobra v1.10.2
+)
+
+replace github.com/ckpt-go/ckpt => ../../

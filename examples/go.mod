@@ -1,0 +1,9 @@
+module github.com/ckpt-go/ckpt/examples
+
+go 1.26
+
+require github.com/ckpt-go/ckpt v0.0.0
+
+require github.com/google/go-cmp v0.7.0 // indirect
+
+replace github.com/ckpt-go/ckpt => ../
