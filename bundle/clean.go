@@ -113,8 +113,10 @@ func (c *cleaner) undo(ctx context.Context, prefix string) error {
 // orphans removes the data files of a prefix unless it has an index.
 func (c *cleaner) orphans(ctx context.Context, prefix string) error {
 	// An index in the undo place keeps the data of an overwrite alive.
-	if found, err := Exists(ctx, c.bucket, prefix); found || err != nil {
-		return err
+	for _, name := range [...]string{IndexName(prefix), IndexName(undoOf(prefix))} {
+		if found, err := exists(ctx, c.bucket, name); found || err != nil {
+			return err
+		}
 	}
 	names, err := dataFiles(ctx, c.bucket, prefix)
 	if err != nil {

@@ -237,6 +237,9 @@ func (r *Reader) ReadInto(ctx context.Context, key string, dst []byte) error {
 	if !e.DType.Fixed() && e.DType.Known() {
 		return mismatch(key, "elements of dtype %s have no fixed size", e.DType)
 	}
+	if r.v1 != nil {
+		return r.readV1(ctx, key, dst)
+	}
 	if len(e.Slices) == 0 {
 		s, err := r.span(ctx, key, &e)
 		if err != nil {
@@ -264,6 +267,9 @@ func mismatch(key, format string, args ...any) error {
 
 // Tensor reads a whole tensor of any dtype into new memory.
 func (r *Reader) Tensor(ctx context.Context, key string) (*tensor.Tensor, error) {
+	if r.v1 != nil {
+		return r.v1.tensor(ctx, key)
+	}
 	e, err := r.Entry(key)
 	if err != nil {
 		return nil, err
@@ -321,6 +327,13 @@ func (r *Reader) Strings(ctx context.Context, key string) ([][]byte, error) {
 
 // elements reads a string or variant tensor.
 func (r *Reader) elements(ctx context.Context, key string, e *Entry) ([][]byte, error) {
+	if r.v1 != nil {
+		t, err := r.v1.find(key)
+		if err != nil {
+			return nil, err
+		}
+		return r.v1.strings(ctx, t)
+	}
 	if len(e.Slices) > 0 {
 		pieces, err := r.pieces(ctx, key, e)
 		if err != nil {
@@ -338,6 +351,16 @@ func (r *Reader) elements(ctx context.Context, key string, e *Entry) ([][]byte, 
 // Check reads one tensor and verifies it like Tensor, in bounded memory. It
 // keeps nothing.
 func (r *Reader) Check(ctx context.Context, key string) error {
+	if r.v1 != nil {
+		t, err := r.v1.find(key)
+		if err == nil {
+			err = r.v1.cover(t)
+		}
+		if err != nil {
+			return err
+		}
+		return r.v1.scan(ctx, t, nil)
+	}
 	e, err := r.Entry(key)
 	if err != nil {
 		return err

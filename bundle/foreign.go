@@ -2,16 +2,12 @@ package bundle
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"path"
 
 	"github.com/ckpt-go/ckpt/internal/fault"
 	"github.com/ckpt-go/ckpt/storage"
-	"github.com/ckpt-go/ckpt/table"
 )
 
 // foreign lists what is found in place of an index, by its first bytes.
@@ -47,21 +43,4 @@ func explain(err error, f storage.File) error {
 		}
 	}
 	return err
-}
-
-// checkV1 recognises a checkpoint of the format before bundles: a single table
-// under the name of the prefix itself.
-func checkV1(ctx context.Context, b storage.Bucket, prefix string) error {
-	f, err := b.Open(ctx, prefix)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return nil // a folder of that name, or a name the storage cannot hold
-	}
-	defer f.Close()
-	if _, err := table.NewReader(f, f.Size(), nil); err != nil {
-		return nil // some other file
-	}
-	return fault.Locate(unsupported("TensorFlow V1 checkpoint (SavedTensorSlices)"), path.Base(prefix), "")
 }

@@ -18,6 +18,10 @@ import (
 // are missing. It yields nothing for a checkpoint that is fine.
 func (r *Reader) CheckLayout(ctx context.Context) iter.Seq[*fault.CorruptError] {
 	return func(yield func(*fault.CorruptError) bool) {
+		if r.v1 != nil {
+			r.v1.checkLayout(r.prefix, yield)
+			return
+		}
 		l := layout{reader: r, yield: yield, missing: make(map[int32]bool)}
 		for item, err := range r.Entries() {
 			if err = errOr(err, ctx.Err()); err != nil {

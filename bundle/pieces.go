@@ -3,7 +3,6 @@ package bundle
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 
 	"github.com/ckpt-go/ckpt/internal/fault"
@@ -59,11 +58,8 @@ func (r *Reader) pieces(ctx context.Context, key string, e *Entry) (*pieces, err
 	if covered < total {
 		return nil, corrupt(fault.KindEntry, "does not have sufficient slices: %d of %d elements are stored", covered, total)
 	}
-	if err := p.checkCover(); err != nil {
-		return nil, corrupt(fault.KindOverlap, "%w", err)
-	}
-	if covered != total {
-		return nil, corrupt(fault.KindOverlap, "slices have %d elements, the tensor %d", covered, total)
+	if err := checkCover(e.Shape, total, e.Slices); err != nil {
+		return nil, r.locate(err, errKey(key))
 	}
 	return p, nil
 }
@@ -84,24 +80,26 @@ func (r *Reader) piece(ctx context.Context, key string, e *Entry, slice Slice, s
 	return r.span(ctx, sliceKey, &stored)
 }
 
-// checkCover finds elements that two slices hold. A bit per element keeps that
-// linear; there are at most as many elements as bytes in the files.
-func (p *pieces) checkCover() error {
-	if p.total == 0 {
-		return nil
-	}
-	seen := make([]uint64, (p.total+63)/64)
-	for i := range p.all {
-		runs := newRuns(p.entry.Shape, p.all[i].slice)
+// checkCover finds elements of a tensor that two slices hold, or none. A bit per
+// element keeps that linear; the caller makes sure that files hold as many.
+func checkCover(shape tensor.Shape, total int64, all []Slice) error {
+	var covered int64
+	seen := make([]uint64, (total+63)/64)
+	for i, s := range all {
+		runs := newRuns(shape, s)
 		for {
 			off, n, ok := runs.next()
 			if !ok {
 				break
 			}
 			if !mark(seen, off, n) {
-				return p.overlap(i)
+				return overlapError(all[:i], s)
 			}
+			covered += n
 		}
+	}
+	if covered < total {
+		return fault.Corrupt(fault.KindEntry, "does not have sufficient slices: %d of %d elements are stored", covered, total)
 	}
 	return nil
 }
@@ -122,14 +120,14 @@ func mark(seen []uint64, off, n int64) bool {
 	return true
 }
 
-// overlap names a slice before the i-th that shares elements with it.
-func (p *pieces) overlap(i int) error {
-	for _, earlier := range p.all[:i] {
-		if earlier.slice.overlaps(p.all[i].slice) {
-			return fmt.Errorf("Overlapping slices: existing slice = %s, new slice = %s", earlier.slice, p.all[i].slice)
+// overlapError names the slice among earlier ones that shares elements with s.
+func overlapError(earlier []Slice, s Slice) error {
+	for _, other := range earlier {
+		if other.overlaps(s) {
+			return fault.Corrupt(fault.KindOverlap, "Overlapping slices: existing slice = %s, new slice = %s", other, s)
 		}
 	}
-	return fmt.Errorf("Overlapping slices: %s", p.all[i].slice)
+	return fault.Corrupt(fault.KindOverlap, "Overlapping slices: %s", s)
 }
 
 // readFixed fills dst with the tensor. A slice that is one run of it is read in

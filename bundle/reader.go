@@ -23,6 +23,13 @@ type ReaderOptions struct {
 	MaxBlock int64
 }
 
+func (o *ReaderOptions) table() *table.ReaderOptions {
+	if o == nil {
+		return nil
+	}
+	return &table.ReaderOptions{MaxBlock: o.MaxBlock}
+}
+
 // Reader reads one bundle (BundleReader). Opening reads the index only; data
 // files are opened when a tensor of theirs is asked for, and entries decoded
 // when they are looked at. A Reader is safe for concurrent use, except that
@@ -34,6 +41,7 @@ type Reader struct {
 	file   storage.File
 	table  *table.Reader
 	header Header
+	v1     *v1 // not nil for the format before bundles, which has no file and table
 
 	mu     sync.Mutex
 	shards map[int32]storage.File
@@ -45,6 +53,10 @@ type Reader struct {
 // it looks like; a bundle for newer readers is errors.ErrUnsupported. If the
 // prefix was being overwritten when its writer died, the old checkpoint is read
 // from its second names, and nothing is changed.
+//
+// A prefix that names a checkpoint of the format before bundles, or a pattern
+// for its files such as "export-?????-of-00002", is read too. Its entries have
+// shard −1, and no offset or checksum; the size of strings is 0.
 func Open(ctx context.Context, b storage.Bucket, prefix string, o *ReaderOptions) (*Reader, error) {
 	r, err := openAt(ctx, b, prefix, prefix, o)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -54,8 +66,9 @@ func Open(ctx context.Context, b storage.Bucket, prefix string, o *ReaderOptions
 	if !errors.Is(undoErr, fs.ErrNotExist) {
 		return r, undoErr
 	}
-	if err := checkV1(ctx, b, prefix); err != nil {
-		return nil, err
+	old, v1Err := openV1(ctx, b, prefix, o)
+	if old != nil || v1Err != nil {
+		return old, v1Err
 	}
 	return nil, noCheckpoint(prefix, err)
 }
@@ -75,11 +88,7 @@ func openAt(ctx context.Context, b storage.Bucket, prefix, actual string, o *Rea
 }
 
 func (r *Reader) readHeader(o *ReaderOptions) error {
-	var options table.ReaderOptions
-	if o != nil {
-		options.MaxBlock = o.MaxBlock
-	}
-	t, err := table.NewReader(r.file, r.file.Size(), &options)
+	t, err := table.NewReader(r.file, r.file.Size(), o.table())
 	if err != nil {
 		return explain(err, r.file)
 	}
@@ -121,6 +130,9 @@ type Item struct {
 // Entries yields all entries in the order of the index, which is that of the
 // keys' bytes, without the header. It stops after the first error.
 func (r *Reader) Entries() iter.Seq2[Item, error] {
+	if r.v1 != nil {
+		return r.v1.entries()
+	}
 	return func(yield func(Item, error) bool) {
 		for e, err := range r.table.All() {
 			if err != nil {
@@ -146,6 +158,13 @@ func (r *Reader) Entries() iter.Seq2[Item, error] {
 // Entry returns the entry of one tensor, or of one slice by its encoded key. A
 // key that is not there is fs.ErrNotExist, in TensorFlow's words.
 func (r *Reader) Entry(key string) (Entry, error) {
+	if r.v1 != nil {
+		t, err := r.v1.find(key)
+		if err != nil {
+			return Entry{}, err
+		}
+		return t.entry, nil
+	}
 	if key == headerKey {
 		return Entry{}, &keyError{key}
 	}
@@ -207,6 +226,9 @@ func (r *Reader) Close() error {
 		return nil
 	}
 	r.closed = true
+	if r.v1 != nil {
+		return errors.Join(r.v1.close()...)
+	}
 	errs := []error{r.file.Close()}
 	for _, f := range r.shards {
 		errs = append(errs, f.Close())

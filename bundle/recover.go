@@ -129,7 +129,11 @@ func Exists(ctx context.Context, b storage.Bucket, prefix string) (bool, error) 
 			return found, err
 		}
 	}
-	return false, nil
+	r, err := openV1(ctx, b, prefix, nil)
+	if r == nil {
+		return false, err
+	}
+	return true, r.Close()
 }
 
 // Remove removes a checkpoint, its index first, and its data files of any

@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,7 +99,11 @@ func TestReadGoldens(t *testing.T) {
 		readJSON(t, list, &want)
 		for prefix, tensors := range want {
 			t.Run(filepath.Base(folder)+"/"+prefix, func(t *testing.T) {
-				got := listTensors(t, filepath.Join(folder, filepath.FromSlash(prefix)))
+				path := filepath.Join(folder, filepath.FromSlash(prefix))
+				if _, err := ckpt.Open(t.Context(), path, nil); errors.Is(err, errors.ErrUnsupported) || strings.Contains(prefix, "?") {
+					t.Skipf("V1 is not read through the root package: %v", err)
+				}
+				got := listTensors(t, path)
 				if diff := cmp.Diff(got, tensors); diff != "" {
 					t.Errorf("-got +want:\n%s", diff)
 				}
@@ -239,8 +245,6 @@ func firstDifference(got, want []byte) string {
 	for i < len(got) && i < len(want) && got[i] == want[i] {
 		i++
 	}
-	end := func(b []byte) []byte { return b[max(i-32, 0):min(i+64, len(b))] }
-	return "offset " + string(hexDump(end(got))) + "\nwant " + string(hexDump(end(want)))
+	around := func(b []byte) string { return hex.Dump(b[max(i-32, 0):min(i+64, len(b))]) }
+	return fmt.Sprintf("%d and %d bytes; around offset %d:\ngot\n%swant\n%s", len(got), len(want), i, around(got), around(want))
 }
-
-func hexDump(b []byte) string { return hex.Dump(b) }

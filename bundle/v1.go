@@ -1,0 +1,410 @@
+package bundle
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/ckpt-go/ckpt/internal/fault"
+	"github.com/ckpt-go/ckpt/storage"
+	"github.com/ckpt-go/ckpt/table"
+	"github.com/ckpt-go/ckpt/tensor"
+)
+
+// The format before bundles, which TensorFlow calls V1 (core/util/
+// saved_tensor_slice.proto, tensor_slice_reader.cc), is read and not written.
+// A checkpoint P is one table with the name P itself, or several named
+// P-00000-of-00002 and so on, which are opened together by the pattern
+// P-?????-of-00002. Tables hold, under the empty key, a list of their tensors and
+// of the slices of each, and under each slice key the values of that slice as
+// a message with one repeated field. An unsliced tensor is one full slice.
+
+// v1Shards is the end of a pattern for several files.
+const v1Shards = "-?????" + ofInfix
+
+// v1 is a checkpoint in the format before bundles.
+type v1 struct {
+	files   []*v1File
+	tensors []v1Tensor // sorted by name
+	bytes   int64      // of all files
+}
+
+type v1File struct {
+	name  string // base name
+	file  storage.File
+	table *table.Reader
+}
+
+// v1Tensor is what the lists of all files say of a tensor.
+type v1Tensor struct {
+	name   string
+	entry  Entry
+	slices []v1Slice
+}
+
+type v1Slice struct {
+	slice Slice
+	file  *v1File
+}
+
+// openV1 opens a prefix that has no index. If there is nothing of the old
+// format either, both results are nil.
+func openV1(ctx context.Context, b storage.Bucket, prefix string, o *ReaderOptions) (*Reader, error) {
+	names, err := v1Names(ctx, b, prefix)
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	r := &Reader{bucket: b, prefix: prefix, actual: prefix, v1: new(v1)}
+	for _, name := range names {
+		found, err := r.addV1(ctx, name, o)
+		if err != nil {
+			return nil, errors.Join(err, r.Close())
+		}
+		if !found {
+			return nil, r.Close()
+		}
+	}
+	slices.SortStableFunc(r.v1.tensors, func(a, b v1Tensor) int { return strings.Compare(a.name, b.name) })
+	if err := r.v1.merge(); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	r.header.NumShards = int32(len(names))
+	return r, nil
+}
+
+// v1Names lists the files a prefix stands for.
+func v1Names(ctx context.Context, b storage.Bucket, prefix string) ([]string, error) {
+	base, count, ok := cutV1(prefix)
+	if !ok {
+		return []string{prefix}, nil
+	}
+	var names []string
+	for info, err := range b.List(ctx, base+"-") {
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		number, ok := strings.CutSuffix(strings.TrimPrefix(info.Name, base+"-"), ofInfix+count)
+		if _, isNumber := parseNumber(number); ok && isNumber {
+			names = append(names, info.Name)
+		}
+	}
+	return names, nil
+}
+
+// cutV1 takes a pattern such as "export-?????-of-00002" apart.
+func cutV1(prefix string) (base, count string, ok bool) {
+	i := strings.LastIndex(prefix, v1Shards)
+	if i < 0 {
+		return "", "", false
+	}
+	count = prefix[i+len(v1Shards):]
+	_, ok = parseNumber(count)
+	return prefix[:i], count, ok
+}
+
+// addV1 opens one file and reads its list. It is not found if there is no such
+// file, or if it is something else.
+func (r *Reader) addV1(ctx context.Context, name string, o *ReaderOptions) (found bool, err error) {
+	f, err := r.bucket.Open(ctx, name)
+	if err != nil {
+		// Also a folder of that name, or a name the storage cannot hold: what is
+		// missing for the caller is the index.
+		return false, ctx.Err()
+	}
+	file := &v1File{name: path.Base(name), file: f}
+	r.v1.files = append(r.v1.files, file)
+	r.v1.bytes += f.Size()
+	t, err := table.NewReader(f, f.Size(), o.table())
+	if err != nil {
+		return false, nil
+	}
+	file.table = t
+	it := t.First()
+	if err := it.Err(); err != nil {
+		return false, fault.Locate(err, file.name, "")
+	}
+	if !it.Valid() || len(it.Key()) > 0 || !looksV1(it.Value()) {
+		return false, nil
+	}
+	header, tensors, err := decodeV1Meta(it.Value())
+	if err == nil {
+		err = header.checkVersion()
+	}
+	if err != nil {
+		return false, fault.Locate(err, file.name, "")
+	}
+	for i := range tensors {
+		for j := range tensors[i].slices {
+			tensors[i].slices[j].file = file
+		}
+	}
+	r.header = header
+	r.v1.tensors = append(r.v1.tensors, tensors...)
+	return true, nil
+}
+
+// merge joins what several files say of the same tensor. Tensors are sorted by
+// name.
+func (v *v1) merge() error {
+	merged := v.tensors[:0]
+	for _, t := range v.tensors {
+		if err := checkShape(t.entry.Shape); err != nil || len(t.slices) == 0 {
+			return v.corrupt(&t, "tensor of shape %s in %d slices", t.entry.Shape, len(t.slices))
+		}
+		if n := len(merged); n > 0 && merged[n-1].name == t.name {
+			last := &merged[n-1]
+			if last.entry.DType != t.entry.DType || !last.entry.Shape.Equal(t.entry.Shape) {
+				return v.corrupt(&t, "stored as %s %s and as %s %s", last.entry.DType, last.entry.Shape, t.entry.DType, t.entry.Shape)
+			}
+			last.slices = append(last.slices, t.slices...)
+			continue
+		}
+		merged = append(merged, t)
+	}
+	v.tensors = merged
+	for i := range v.tensors {
+		if err := v.finish(&v.tensors[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish fills in the entry of a tensor whose slices are all known.
+func (v *v1) finish(t *v1Tensor) error {
+	shapes := make([]tensor.Shape, len(t.slices))
+	for i, s := range t.slices {
+		shape, err := s.slice.Shape(t.entry.Shape)
+		if err != nil {
+			return v.corrupt(t, "%w", err)
+		}
+		shapes[i] = shape
+	}
+	t.entry.Shard = -1
+	n, _ := t.entry.Shape.Elements()
+	if d := t.entry.DType; d.Fixed() {
+		size, ok := byteSize(n, d)
+		if !ok {
+			return v.corrupt(t, "a %s tensor of shape %s is too large", d, t.entry.Shape)
+		}
+		t.entry.Size = size
+	}
+	if len(t.slices) == 1 && shapes[0].Equal(t.entry.Shape) {
+		return nil
+	}
+	for _, s := range t.slices {
+		t.entry.Slices = append(t.entry.Slices, s.slice)
+	}
+	return nil
+}
+
+func (v *v1) corrupt(t *v1Tensor, format string, args ...any) error {
+	file := v.files[0].name
+	if len(t.slices) > 0 {
+		file = t.slices[0].file.name
+	}
+	return fault.Locate(fault.Corrupt(fault.KindEntry, format, args...), file, t.name)
+}
+
+// find returns the tensor of a name.
+func (v *v1) find(name string) (*v1Tensor, error) {
+	i, ok := slices.BinarySearchFunc(v.tensors, name, func(t v1Tensor, name string) int { return strings.Compare(t.name, name) })
+	if !ok {
+		return nil, &keyError{name}
+	}
+	return &v.tensors[i], nil
+}
+
+// entries yields the tensors in the order of their names.
+func (v *v1) entries() iter.Seq2[Item, error] {
+	return func(yield func(Item, error) bool) {
+		for i := range v.tensors {
+			if !yield(Item{Key: v.tensors[i].name, Entry: v.tensors[i].entry}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// scan decodes all slices of a tensor, one after the other, and gives each to
+// keep with the slice it is; keep may be nil.
+func (v *v1) scan(ctx context.Context, t *v1Tensor, keep func(s Slice, data []byte, elements [][]byte)) error {
+	for _, s := range t.slices {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		data, elements, err := v.read(t, s)
+		if err != nil {
+			return fault.Locate(err, s.file.name, t.name)
+		}
+		if keep != nil {
+			keep(s.slice, data, elements)
+		}
+	}
+	return nil
+}
+
+// read decodes one slice.
+func (v *v1) read(t *v1Tensor, s v1Slice) (data []byte, elements [][]byte, err error) {
+	value, ok, err := s.file.table.Get([]byte(EncodeSliceKey(t.name, s.slice)))
+	if err != nil {
+		return nil, nil, err
+	}
+	if !ok {
+		return nil, nil, fault.Corrupt(fault.KindEntry, "slice %s is listed but not stored", s.slice)
+	}
+	message, err := decodeV1Slice(value)
+	if err != nil {
+		return nil, nil, err
+	}
+	shape, err := s.slice.Shape(t.entry.Shape)
+	if err != nil {
+		return nil, nil, err
+	}
+	n, _ := shape.Elements()
+	return decodeV1Values(message, t.entry.DType, n)
+}
+
+// cover checks that the slices of a tensor hold each element once, and that a
+// file of this size can hold that many.
+func (v *v1) cover(t *v1Tensor) error {
+	total, _ := t.entry.Shape.Elements()
+	// Every element takes a byte, and compression gains less than this.
+	const ratio = 24
+	if total/ratio > v.bytes {
+		return v.corrupt(t, "shape %s has more elements than the files can hold", t.entry.Shape)
+	}
+	if len(t.entry.Slices) == 0 {
+		return nil
+	}
+	if err := checkCover(t.entry.Shape, total, t.entry.Slices); err != nil {
+		return v.corrupt(t, "%w", err)
+	}
+	return nil
+}
+
+// readInto fills dst with a tensor of fixed-size dtype.
+func (v *v1) readInto(ctx context.Context, t *v1Tensor, dst []byte) error {
+	size := int64(t.entry.DType.Size())
+	return v.scan(ctx, t, func(s Slice, data []byte, _ [][]byte) {
+		runs := newRuns(t.entry.Shape, s)
+		for len(data) > 0 {
+			off, n, _ := runs.next()
+			copy(dst[off*size:(off+n)*size], data)
+			data = data[n*size:]
+		}
+	})
+}
+
+// readV1 is ReadInto for the format before bundles.
+func (r *Reader) readV1(ctx context.Context, key string, dst []byte) error {
+	t, err := r.v1.find(key)
+	if err == nil {
+		err = r.v1.cover(t)
+	}
+	if err != nil {
+		return err
+	}
+	if int64(len(dst)) != t.entry.Size {
+		return mismatch(key, "%d bytes given for a tensor of %d", len(dst), t.entry.Size)
+	}
+	return r.v1.readInto(ctx, t, dst)
+}
+
+// tensor reads a whole tensor.
+func (v *v1) tensor(ctx context.Context, key string) (*tensor.Tensor, error) {
+	t, err := v.find(key)
+	if err == nil {
+		err = v.cover(t)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if t.entry.DType == tensor.String {
+		elements, err := v.strings(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		return tensor.NewStrings(t.entry.Shape, elements)
+	}
+	if len(t.entry.Slices) == 0 {
+		data, _, err := v.read(t, t.slices[0])
+		if err != nil {
+			return nil, fault.Locate(err, t.slices[0].file.name, t.name)
+		}
+		return tensor.New(t.entry.DType, t.entry.Shape, data)
+	}
+	data := make([]byte, t.entry.Size)
+	if err := v.readInto(ctx, t, data); err != nil {
+		return nil, err
+	}
+	return tensor.New(t.entry.DType, t.entry.Shape, data)
+}
+
+// strings reads the elements of a string tensor.
+func (v *v1) strings(ctx context.Context, t *v1Tensor) ([][]byte, error) {
+	if err := v.cover(t); err != nil {
+		return nil, err
+	}
+	total, _ := t.entry.Shape.Elements()
+	all := make([][]byte, total)
+	err := v.scan(ctx, t, func(s Slice, _ []byte, elements [][]byte) {
+		runs := newRuns(t.entry.Shape, s)
+		for len(elements) > 0 {
+			off, n, _ := runs.next()
+			copy(all[off:off+n], elements)
+			elements = elements[n:]
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// checkLayout yields tensors whose slices do not cover them, and files of a
+// pattern that are missing.
+func (v *v1) checkLayout(prefix string, yield func(*fault.CorruptError) bool) {
+	for i := range v.tensors {
+		var c *CorruptError
+		if errors.As(v.cover(&v.tensors[i]), &c) && !yield(c) {
+			return
+		}
+	}
+	base, count, ok := cutV1(prefix)
+	if !ok {
+		return
+	}
+	want, _ := parseNumber(count)
+	for shard := 0; shard < want; shard++ {
+		name := path.Base(fmt.Sprintf("%s-%05d%s%s", base, shard, ofInfix, count))
+		if slices.ContainsFunc(v.files, func(f *v1File) bool { return f.name == name }) {
+			continue
+		}
+		c := fault.Corrupt(fault.KindMissing, "%w", fs.ErrNotExist)
+		c.File = name
+		// One is enough: the number comes from a name and may be any.
+		yield(c)
+		return
+	}
+}
+
+func (v *v1) close() []error {
+	var errs []error
+	for _, f := range v.files {
+		errs = append(errs, f.file.Close())
+	}
+	return errs
+}
+
+// looksV1 tells the list of a V1 file from the header of a bundle.
+func looksV1(value []byte) bool { return bytes.HasPrefix(value, []byte{v1Meta<<3 | 2}) }

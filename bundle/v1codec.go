@@ -1,0 +1,217 @@
+package bundle
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/ckpt-go/ckpt/internal/fault"
+	"github.com/ckpt-go/ckpt/internal/wire"
+	"github.com/ckpt-go/ckpt/tensor"
+)
+
+// Field numbers of SavedTensorSlices, SavedTensorSliceMeta, SavedSliceMeta,
+// SavedSlice and TensorProto. Frozen.
+const (
+	v1Meta = 1
+	v1Data = 2
+
+	v1MetaTensor   = 1
+	v1MetaVersions = 2
+
+	v1TensorName  = 1
+	v1TensorShape = 2
+	v1TensorType  = 3
+	v1TensorSlice = 4
+
+	v1SliceData = 3
+
+	v1Float    = 5
+	v1Double   = 6
+	v1Int      = 7
+	v1String   = 8
+	v1Complex  = 9
+	v1Int64    = 10
+	v1Bool     = 11
+	v1DComplex = 12
+	v1Half     = 13
+)
+
+// eachField gives the value of each field of that number and wire type to f, and
+// passes over all others.
+func eachField(d *wire.Decoder, number int, typ wire.Type, f func(p []byte)) {
+	for d.Len() > 0 && d.Err() == nil {
+		if field, t := d.Tag(); field == number && t == typ {
+			f(d.LenBytes())
+		} else {
+			d.Skip(t)
+		}
+	}
+}
+
+// decodeV1Meta decodes the list of tensors of a file, and its version as a
+// Header.
+func decodeV1Meta(value []byte) (h Header, tensors []v1Tensor, err error) {
+	d := wire.NewDecoder(value)
+	eachField(d, v1Meta, wire.BytesType, func(p []byte) {
+		meta := wire.NewDecoder(p)
+		for meta.Len() > 0 && meta.Err() == nil {
+			switch field, typ := meta.Tag(); {
+			case field == v1MetaTensor && typ == wire.BytesType:
+				var t v1Tensor
+				if t, err = decodeV1Tensor(meta.LenBytes()); err != nil {
+					meta.Fail(err)
+				}
+				tensors = append(tensors, t)
+			case field == v1MetaVersions && typ == wire.BytesType:
+				decodeVersion(meta, &h)
+			default:
+				meta.Skip(typ)
+			}
+		}
+		d.Fail(meta.Err())
+	})
+	if err := d.Err(); err != nil {
+		return Header{}, nil, fault.Corrupt(fault.KindFormat, "unable to parse the list of tensors: %w", err)
+	}
+	return h, tensors, nil
+}
+
+func decodeV1Tensor(p []byte) (t v1Tensor, err error) {
+	d := wire.NewDecoder(p)
+	for d.Len() > 0 && d.Err() == nil {
+		switch field, typ := d.Tag(); {
+		case field == v1TensorName && typ == wire.BytesType:
+			t.name = string(d.LenBytes())
+		case field == v1TensorShape && typ == wire.BytesType:
+			t.entry.Shape = decodeShape(d, t.entry.Shape)
+		case field == v1TensorType && typ == wire.Varint:
+			t.entry.DType = tensor.DType(int32(d.Uvarint()))
+		case field == v1TensorSlice && typ == wire.BytesType:
+			t.slices = append(t.slices, v1Slice{slice: decodeSlice(d)})
+		default:
+			d.Skip(typ)
+		}
+	}
+	return t, d.Err()
+}
+
+// decodeV1Slice returns the TensorProto of a stored slice.
+func decodeV1Slice(value []byte) (message []byte, err error) {
+	d := wire.NewDecoder(value)
+	eachField(d, v1Data, wire.BytesType, func(p []byte) {
+		inner := wire.NewDecoder(p)
+		eachField(inner, v1SliceData, wire.BytesType, func(p []byte) { message = p })
+		d.Fail(inner.Err())
+	})
+	if err := d.Err(); err != nil {
+		return nil, fault.Corrupt(fault.KindFormat, "slice is not parseable: %w", err)
+	}
+	return message, nil
+}
+
+// v1Encodings says in which field of a TensorProto values of a dtype are, and
+// how wide one of them is there: 0 for a varint.
+var v1Encodings = map[tensor.DType]struct{ field, width int }{
+	tensor.Float32:    {v1Float, 4},
+	tensor.Float64:    {v1Double, 8},
+	tensor.Int32:      {v1Int, 0},
+	tensor.Uint8:      {v1Int, 0},
+	tensor.Int8:       {v1Int, 0},
+	tensor.Int16:      {v1Int, 0},
+	tensor.Uint16:     {v1Int, 0},
+	tensor.QInt8:      {v1Int, 0},
+	tensor.QUint8:     {v1Int, 0},
+	tensor.QInt32:     {v1Int, 0},
+	tensor.Complex64:  {v1Complex, 4},
+	tensor.Int64:      {v1Int64, 0},
+	tensor.Bool:       {v1Bool, 0},
+	tensor.Complex128: {v1DComplex, 8},
+	tensor.Float16:    {v1Half, 0},
+}
+
+// decodeV1Values decodes the n values of a TensorProto: little-endian bytes, or
+// elements of a string tensor. Memory: at most 24 bytes for each byte of the
+// message.
+func decodeV1Values(message []byte, d tensor.DType, n int64) (data []byte, elements [][]byte, err error) {
+	if d == tensor.String {
+		return decodeV1Strings(message, n)
+	}
+	encoding, ok := v1Encodings[d]
+	if !ok {
+		return nil, nil, unsupported("dtype %s in a TensorFlow V1 checkpoint", d)
+	}
+	if n > int64(len(message)) {
+		return nil, nil, v1Count(int64(len(message)), n)
+	}
+	size := n * int64(d.Size())
+	data = make([]byte, 0, size)
+	dec := wire.NewDecoder(message)
+	for dec.Len() > 0 && dec.Err() == nil {
+		field, typ := dec.Tag()
+		if field != encoding.field {
+			dec.Skip(typ)
+			continue
+		}
+		values := dec
+		if typ == wire.BytesType { // packed
+			values = wire.NewDecoder(dec.LenBytes())
+		}
+		for values.Err() == nil && values.Len() > 0 {
+			if data = appendV1Value(data, values, encoding.width, d); int64(len(data)) > size {
+				return nil, nil, v1Count(n+1, n)
+			}
+			if values == dec {
+				break
+			}
+		}
+		dec.Fail(values.Err())
+	}
+	if err := dec.Err(); err != nil {
+		return nil, nil, fault.Corrupt(fault.KindFormat, "values are not parseable: %w", err)
+	}
+	if int64(len(data)) != size {
+		return nil, nil, v1Count(int64(len(data)/d.Size()), n)
+	}
+	return data, nil, nil
+}
+
+// appendV1Value decodes one number: half an element of a complex dtype.
+func appendV1Value(data []byte, values *wire.Decoder, width int, d tensor.DType) []byte {
+	if width > 0 {
+		return append(data, values.Bytes(uint64(width))...)
+	}
+	var scratch [8]byte
+	v := values.Uvarint()
+	if d == tensor.Bool && v != 0 {
+		v = 1
+	}
+	binary.LittleEndian.PutUint64(scratch[:], v)
+	return append(data, scratch[:d.Size()]...)
+}
+
+func decodeV1Strings(message []byte, n int64) (data []byte, elements [][]byte, err error) {
+	if n > int64(len(message)) {
+		return nil, nil, v1Count(int64(len(message)), n)
+	}
+	elements = make([][]byte, 0, n)
+	dec := wire.NewDecoder(message)
+	eachField(dec, v1String, wire.BytesType, func(p []byte) {
+		if int64(len(elements)) == n {
+			dec.Fail(v1Count(n+1, n))
+			return
+		}
+		elements = append(elements, bytes.Clone(p))
+	})
+	if err := dec.Err(); err != nil {
+		return nil, nil, fault.Corrupt(fault.KindFormat, "values are not parseable: %w", err)
+	}
+	if int64(len(elements)) != n {
+		return nil, nil, v1Count(int64(len(elements)), n)
+	}
+	return nil, elements, nil
+}
+
+func v1Count(got, want int64) error {
+	return fault.Corrupt(fault.KindEntry, "%w", fmt.Errorf("slice holds %d values, not %d", got, want))
+}

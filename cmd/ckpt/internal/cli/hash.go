@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ckpt-go/ckpt"
+)
+
+func newHash(s *session) *cobra.Command {
+	return &cobra.Command{
+		Use:   "hash PATH",
+		Short: "Print the SHA-256 of each tensor's value",
+		Long: `Print the SHA-256 of each tensor's value, in the order of the index. It is taken of the
+row-major little-endian bytes, so it does not depend on how the files store the
+tensor; of a string tensor, of each element's length as 8 little-endian bytes and then
+its bytes. Every checksum is verified on the way.`,
+		Example: `  ckpt hash model/ckpt-3
+  diff <(ckpt hash old) <(ckpt hash new)    # which tensors differ?`,
+		Args: exactly("PATH"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runHash(cmd.Context(), s, args[0])
+		},
+	}
+}
+
+func runHash(ctx context.Context, s *session, path string) error {
+	type hashed struct {
+		jsonName
+		SHA256 string `json:"sha256"`
+	}
+	r, err := ckpt.Open(ctx, path, nil)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	doc := struct {
+		Schema  int      `json:"schema"`
+		Tensors []hashed `json:"tensors"`
+	}{schema, []hashed{}}
+	for v, err := range r.Variables() {
+		if err != nil {
+			return err
+		}
+		sum, err := r.Hash(ctx, v.Name)
+		if err != nil {
+			return err
+		}
+		text := hex.EncodeToString(sum[:])
+		if s.json {
+			doc.Tensors = append(doc.Tensors, hashed{nameOf(v.Name), text})
+		} else if _, err := fmt.Fprintf(s.out, "%s  %s\n", text, printable(v.Name)); err != nil {
+			return err
+		}
+	}
+	if s.json {
+		return s.printJSON(doc)
+	}
+	return nil
+}

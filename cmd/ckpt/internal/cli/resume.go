@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ckpt-go/ckpt"
+)
+
+func newResume(s *session) *cobra.Command {
+	return &cobra.Command{
+		Use:   "resume DIR",
+		Short: "Print the prefix a program would resume from",
+		Long: `Print the prefix of a directory's newest good checkpoint: the one a program would
+resume from. Each candidate is verified in full, the newest first; those refused are
+told on standard error with the reasons.`,
+		Example: `  ckpt resume model
+  ckpt resume --json model | jq .refused`,
+		Args: exactly("DIR"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runResume(cmd.Context(), s, args[0])
+		},
+	}
+}
+
+func runResume(ctx context.Context, s *session, dir string) error {
+	p := newProgress(s)
+	found, err := ckpt.FindGood(ctx, dir, &ckpt.VerifyOptions{Progress: p.report})
+	p.clear()
+	if found == nil {
+		return err
+	}
+	if s.json {
+		if printErr := s.printJSON(resumeDocument(found)); printErr != nil {
+			return printErr
+		}
+		return err
+	}
+	if found.Prefix != "" {
+		if _, err := fmt.Fprintln(s.out, found.Prefix); err != nil {
+			return err
+		}
+	}
+	for _, v := range found.Refused {
+		for _, problem := range v.Problems {
+			if err := s.say("ckpt: refused %s: %s", printable(v.Prefix), problemText(problem)); err != nil {
+				return err
+			}
+		}
+	}
+	return err
+}
+
+func resumeDocument(found *ckpt.Found) any {
+	type refused struct {
+		jsonPrefix
+		Problems []jsonProblem `json:"problems"`
+	}
+	doc := struct {
+		Schema    int       `json:"schema"`
+		Prefix    *string   `json:"prefix"`
+		PrefixB64 *string   `json:"prefix_b64,omitempty"`
+		Refused   []refused `json:"refused"`
+	}{Schema: schema, Refused: []refused{}}
+	if found.Prefix != "" {
+		doc.Prefix, doc.PrefixB64 = utf8Text(found.Prefix)
+	}
+	for _, v := range found.Refused {
+		doc.Refused = append(doc.Refused, refused{prefixOf(v.Prefix), problemsOf(v.Problems)})
+	}
+	return doc
+}
