@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -248,6 +249,23 @@ func TestNewStateKeepsNoArguments(t *testing.T) {
 	want := &ckpt.State{Latest: "b", All: []string{"a", "b"}, Timestamps: []float64{1, 2}, LastPreserved: 3}
 	if diff := cmp.Diff(s, want); diff != "" {
 		t.Errorf("-got +want:\n%s", diff)
+	}
+}
+
+// TestParseStateMemory measures the bound that ParseState states, on the texts
+// that make the most of each byte.
+func TestParseStateMemory(t *testing.T) {
+	for _, unit := range []string{"all_model_checkpoint_paths:''", "'',", "0,", `"" `, `\`, `\q`, "model_checkpoint_path:'a'", "#", "\n", "["} {
+		for _, open := range []string{"", "all_model_checkpoint_paths:[", "all_model_checkpoint_timestamps:[", "model_checkpoint_path:'"} {
+			text := []byte(open + strings.Repeat(unit, (4<<20)/len(unit)))
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := ckpt.ParseState(text)
+			runtime.ReadMemStats(&after)
+			if got, limit := after.TotalAlloc-before.TotalAlloc, uint64(64*len(text)+1<<20); got > limit {
+				t.Errorf("%q, then %q…: %d bytes allocated, want at most %d (%v)", open, unit, got, limit, err)
+			}
+		}
 	}
 }
 

@@ -269,3 +269,5 @@ func TestCheckLayoutOverlap(t *testing.T) {
 		break // stopping early must be possible
 	}
 }
+
+func crcZeros(n int) uint32 { return crc32c.Value(make([]byte, n)) }

@@ -296,12 +296,9 @@ func (v *v1) cover(t *v1Tensor) error {
 func (v *v1) readInto(ctx context.Context, t *v1Tensor, dst []byte) error {
 	size := int64(t.entry.DType.Size())
 	return v.scan(ctx, t, func(s Slice, data []byte, _ [][]byte) {
-		runs := newRuns(t.entry.Shape, s)
-		for len(data) > 0 {
-			off, n, _ := runs.next()
-			copy(dst[off*size:(off+n)*size], data)
-			data = data[n*size:]
-		}
+		scatter(t.entry.Shape, s, func(to, from, n int64) {
+			copy(dst[to*size:(to+n)*size], data[from*size:])
+		})
 	})
 }
 
@@ -343,11 +340,35 @@ func (v *v1) tensor(ctx context.Context, key string) (*tensor.Tensor, error) {
 		}
 		return tensor.New(t.entry.DType, t.entry.Shape, data)
 	}
-	data := make([]byte, t.entry.Size)
-	if err := v.readInto(ctx, t, data); err != nil {
+	parts, err := v.parts(ctx, t)
+	if err != nil {
 		return nil, err
 	}
+	data := make([]byte, t.entry.Size)
+	size := int64(t.entry.DType.Size())
+	for _, p := range parts {
+		scatter(t.entry.Shape, p.slice, func(to, from, n int64) {
+			copy(data[to*size:(to+n)*size], p.data[from*size:])
+		})
+	}
 	return tensor.New(t.entry.DType, t.entry.Shape, data)
+}
+
+// v1Part is a decoded slice.
+type v1Part struct {
+	slice    Slice
+	data     []byte
+	elements [][]byte
+}
+
+// parts decodes all slices of a tensor: only when all values were seen is
+// memory for the whole made.
+func (v *v1) parts(ctx context.Context, t *v1Tensor) ([]v1Part, error) {
+	var parts []v1Part
+	err := v.scan(ctx, t, func(s Slice, data []byte, elements [][]byte) {
+		parts = append(parts, v1Part{s, data, elements})
+	})
+	return parts, err
 }
 
 // strings reads the elements of a string tensor.
@@ -355,18 +376,16 @@ func (v *v1) strings(ctx context.Context, t *v1Tensor) ([][]byte, error) {
 	if err := v.cover(t); err != nil {
 		return nil, err
 	}
-	total, _ := t.entry.Shape.Elements()
-	all := make([][]byte, total)
-	err := v.scan(ctx, t, func(s Slice, _ []byte, elements [][]byte) {
-		runs := newRuns(t.entry.Shape, s)
-		for len(elements) > 0 {
-			off, n, _ := runs.next()
-			copy(all[off:off+n], elements)
-			elements = elements[n:]
-		}
-	})
+	parts, err := v.parts(ctx, t)
 	if err != nil {
 		return nil, err
+	}
+	total, _ := t.entry.Shape.Elements()
+	all := make([][]byte, total)
+	for _, p := range parts {
+		scatter(t.entry.Shape, p.slice, func(to, from, n int64) {
+			copy(all[to:to+n], p.elements[from:])
+		})
 	}
 	return all, nil
 }
@@ -384,17 +403,20 @@ func (v *v1) checkLayout(prefix string, yield func(*fault.CorruptError) bool) {
 	if !ok {
 		return
 	}
+	present := make(map[string]bool)
+	for _, f := range v.files {
+		present[f.name] = true
+	}
 	want, _ := parseNumber(count)
-	for shard := 0; shard < want; shard++ {
+	for shard := range want {
 		name := path.Base(fmt.Sprintf("%s-%05d%s%s", base, shard, ofInfix, count))
-		if slices.ContainsFunc(v.files, func(f *v1File) bool { return f.name == name }) {
-			continue
+		if !present[name] {
+			c := fault.Corrupt(fault.KindMissing, "%w", fs.ErrNotExist)
+			c.File = name
+			// One is enough: the number comes from a name and may be any.
+			yield(c)
+			return
 		}
-		c := fault.Corrupt(fault.KindMissing, "%w", fs.ErrNotExist)
-		c.File = name
-		// One is enough: the number comes from a name and may be any.
-		yield(c)
-		return
 	}
 }
 

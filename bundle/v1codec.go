@@ -58,10 +58,8 @@ func decodeV1Meta(value []byte) (h Header, tensors []v1Tensor, err error) {
 		for meta.Len() > 0 && meta.Err() == nil {
 			switch field, typ := meta.Tag(); {
 			case field == v1MetaTensor && typ == wire.BytesType:
-				var t v1Tensor
-				if t, err = decodeV1Tensor(meta.LenBytes()); err != nil {
-					meta.Fail(err)
-				}
+				t, err := decodeV1Tensor(meta.LenBytes())
+				meta.Fail(err)
 				tensors = append(tensors, t)
 			case field == v1MetaVersions && typ == wire.BytesType:
 				decodeVersion(meta, &h)
@@ -111,23 +109,26 @@ func decodeV1Slice(value []byte) (message []byte, err error) {
 }
 
 // v1Encodings says in which field of a TensorProto values of a dtype are, and
-// how wide one of them is there: 0 for a varint.
-var v1Encodings = map[tensor.DType]struct{ field, width int }{
-	tensor.Float32:    {v1Float, 4},
-	tensor.Float64:    {v1Double, 8},
-	tensor.Int32:      {v1Int, 0},
-	tensor.Uint8:      {v1Int, 0},
-	tensor.Int8:       {v1Int, 0},
-	tensor.Int16:      {v1Int, 0},
-	tensor.Uint16:     {v1Int, 0},
-	tensor.QInt8:      {v1Int, 0},
-	tensor.QUint8:     {v1Int, 0},
-	tensor.QInt32:     {v1Int, 0},
-	tensor.Complex64:  {v1Complex, 4},
-	tensor.Int64:      {v1Int64, 0},
-	tensor.Bool:       {v1Bool, 0},
-	tensor.Complex128: {v1DComplex, 8},
-	tensor.Float16:    {v1Half, 0},
+// how one of them is encoded.
+var v1Encodings = map[tensor.DType]struct {
+	field int
+	typ   wire.Type
+}{
+	tensor.Float32:    {v1Float, wire.Fixed32Type},
+	tensor.Float64:    {v1Double, wire.Fixed64Type},
+	tensor.Int32:      {v1Int, wire.Varint},
+	tensor.Uint8:      {v1Int, wire.Varint},
+	tensor.Int8:       {v1Int, wire.Varint},
+	tensor.Int16:      {v1Int, wire.Varint},
+	tensor.Uint16:     {v1Int, wire.Varint},
+	tensor.QInt8:      {v1Int, wire.Varint},
+	tensor.QUint8:     {v1Int, wire.Varint},
+	tensor.QInt32:     {v1Int, wire.Varint},
+	tensor.Complex64:  {v1Complex, wire.Fixed32Type},
+	tensor.Int64:      {v1Int64, wire.Varint},
+	tensor.Bool:       {v1Bool, wire.Varint},
+	tensor.Complex128: {v1DComplex, wire.Fixed64Type},
+	tensor.Float16:    {v1Half, wire.Varint},
 }
 
 // decodeV1Values decodes the n values of a TensorProto: little-endian bytes, or
@@ -149,16 +150,16 @@ func decodeV1Values(message []byte, d tensor.DType, n int64) (data []byte, eleme
 	dec := wire.NewDecoder(message)
 	for dec.Len() > 0 && dec.Err() == nil {
 		field, typ := dec.Tag()
-		if field != encoding.field {
+		values := dec
+		switch {
+		case field == encoding.field && typ == wire.BytesType: // packed
+			values = wire.NewDecoder(dec.LenBytes())
+		case field != encoding.field || typ != encoding.typ:
 			dec.Skip(typ)
 			continue
 		}
-		values := dec
-		if typ == wire.BytesType { // packed
-			values = wire.NewDecoder(dec.LenBytes())
-		}
 		for values.Err() == nil && values.Len() > 0 {
-			if data = appendV1Value(data, values, encoding.width, d); int64(len(data)) > size {
+			if data = appendV1Value(data, values, encoding.typ, d); int64(len(data)) > size {
 				return nil, nil, v1Count(n+1, n)
 			}
 			if values == dec {
@@ -177,9 +178,12 @@ func decodeV1Values(message []byte, d tensor.DType, n int64) (data []byte, eleme
 }
 
 // appendV1Value decodes one number: half an element of a complex dtype.
-func appendV1Value(data []byte, values *wire.Decoder, width int, d tensor.DType) []byte {
-	if width > 0 {
-		return append(data, values.Bytes(uint64(width))...)
+func appendV1Value(data []byte, values *wire.Decoder, typ wire.Type, d tensor.DType) []byte {
+	switch typ {
+	case wire.Fixed32Type:
+		return append(data, values.Bytes(4)...)
+	case wire.Fixed64Type:
+		return append(data, values.Bytes(8)...)
 	}
 	var scratch [8]byte
 	v := values.Uvarint()

@@ -212,7 +212,8 @@ def objects():
 
 @folder
 def names():
-    """Name-based checkpoints of tf.compat.v1.train.Saver: V2, V1, V1 in two shards."""
+    """Name-based checkpoints of tf.compat.v1.train.Saver: V2, V1 and V1 with a shard number. The variable parts, [10, 3] = 0…29, is partitioned
+    into three pieces."""
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         w = tf.compat.v1.get_variable("scope/w", initializer=tf.constant([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
         step = tf.compat.v1.get_variable("global_step", initializer=tf.constant(5, tf.int64))
@@ -276,7 +277,8 @@ RUNS = [
 @folder
 def programs():
     """The three training programs, each run a new process: fresh and after steps. continued.json holds inputs and losses of three
-    further steps from the latest checkpoint (sequential with the loss −log p0), started from what assert_consumed accepted."""
+    further steps from the latest checkpoint, all of which assert_consumed found used: sequential with the loss −log p₀ of the first class;
+    encoderdecoder alternately the sum of the encoder's and of the decoder's output. x is base64 of float32."""
     for program, state, flags in RUNS:
         directory = program + "-" + state
         command = [sys.executable, os.path.join(HERE, "programs", program + ".py"), "--seed", "1", "--fixed-inputs"]

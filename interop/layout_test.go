@@ -53,42 +53,66 @@ func readLayout(t *testing.T, name string) []layoutLine {
 // newLayout builds the objects of a layout. Variables hold zeros.
 func newLayout(t *testing.T, name string) *layout {
 	t.Helper()
+	l, _ := buildLayout(t, name, func(int, string) bool { return true })
+	return l
+}
+
+// buildLayout tracks now the edges that are wanted now; each function of later
+// tracks one of the others, in the layout's order.
+func buildLayout(t *testing.T, name string, now func(node int, name string) bool) (l *layout, later []func() error) {
+	t.Helper()
 	lines := readLayout(t, name)
-	l := &layout{objects: make(ckpt.Objects), variables: make(map[int]*ckpt.RawVariable)}
+	l = &layout{objects: make(ckpt.Objects), variables: make(map[int]*ckpt.RawVariable)}
 	made := make([]ckpt.Trackable, len(lines))
 	for id, line := range lines {
 		if line.variable == nil {
 			made[id] = new(ckpt.Node)
 			continue
 		}
-		dtype, ok := tensor.ParseDType(line.variable[1])
-		var shape tensor.Shape
-		if err := json.Unmarshal([]byte(line.variable[2]), &shape); err != nil || !ok {
-			t.Fatalf("layout %s: node %d: %v", name, id, line.variable)
-		}
-		l.variables[id] = ckpt.NewRawVariable(line.variable[0], dtype, shape, nil)
+		l.variables[id] = line.newVariable(t)
 		made[id] = l.variables[id]
 	}
 	for id, line := range lines {
 		for _, child := range line.children {
-			name, target, _ := strings.Cut(child, ">")
-			number, err := strconv.Atoi(target)
-			if err != nil {
-				t.Fatal(err)
-			}
-			switch {
-			case id > 0:
-				if err := made[id].(*ckpt.Node).Track(name, made[number]); err != nil {
-					t.Fatal(err)
+			name, target := splitChild(t, child)
+			if id == 0 {
+				if name == "save_counter" {
+					delete(l.variables, target)
+				} else {
+					l.objects[name] = made[target]
 				}
-			case name == "save_counter":
-				delete(l.variables, number)
-			default:
-				l.objects[name] = made[number]
+				continue
+			}
+			track := func() error { return made[id].(*ckpt.Node).Track(name, made[target]) }
+			if !now(id, name) {
+				later = append(later, track)
+			} else if err := track(); err != nil {
+				t.Fatal(err)
 			}
 		}
 	}
-	return l
+	return l, later
+}
+
+func (line layoutLine) newVariable(t *testing.T) *ckpt.RawVariable {
+	t.Helper()
+	dtype, ok := tensor.ParseDType(line.variable[1])
+	var shape tensor.Shape
+	if err := json.Unmarshal([]byte(line.variable[2]), &shape); err != nil || !ok {
+		t.Fatalf("no variable: %v", line.variable)
+	}
+	return ckpt.NewRawVariable(line.variable[0], dtype, shape, nil)
+}
+
+// splitChild splits name>id.
+func splitChild(t *testing.T, child string) (name string, node int) {
+	t.Helper()
+	name, target, _ := strings.Cut(child, ">")
+	node, err := strconv.Atoi(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name, node
 }
 
 // fill copies the values of a checkpoint into the variables, by node id. The

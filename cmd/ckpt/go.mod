@@ -9,4 +9,9 @@ require (
 	github.com/spf13/cobra v1.10.2
 )
 
+require (
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/spf13/pflag v1.0.9 // indirect
+)
+
 replace github.com/ckpt-go/ckpt => ../../

@@ -183,6 +183,15 @@ func interopFolder() (string, error) {
 	}
 }
 
+// findPython gives a Python that can make the environment.
+func findPython() (string, error) {
+	path, err := exec.LookPath("python3")
+	if err != nil {
+		path, err = exec.LookPath("python") // its name on Windows
+	}
+	return path, err
+}
+
 // stamp is the copy of the requirements that an environment was made from; it
 // is written last.
 func stamp(environment string) string { return filepath.Join(environment, "installed.txt") }
@@ -210,8 +219,12 @@ func install(environment, interpreter, requirements string) error {
 	if upToDate(environment, requirements) {
 		return nil
 	}
+	base, err := findPython()
+	if err != nil {
+		return err
+	}
 	for _, command := range [][]string{
-		{"python3", "-m", "venv", environment},
+		{base, "-m", "venv", environment},
 		{interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements},
 	} {
 		if output, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
