@@ -9,8 +9,14 @@ import (
 	"slices"
 )
 
-// counterName is the edge under which the save counter is tracked.
-const counterName = "save_counter"
+// Edge names that a Checkpoint gives by itself.
+const (
+	counterName    = "save_counter"
+	rootName       = "root"  // from a root to itself
+	nestedRootName = "_root" // from a rooted Checkpoint that is part of another one
+)
+
+var errCounterName = errors.New("ckpt: an object cannot be called save_counter: the name is the Checkpoint's own")
 
 // Checkpoint is a set of objects that is saved and restored together:
 // tf.train.Checkpoint. Its methods are called from the goroutine that changes
@@ -32,7 +38,7 @@ func New(objects Objects) *Checkpoint {
 	c := new(Checkpoint)
 	for _, name := range slices.Sorted(maps.Keys(objects)) {
 		if name == counterName {
-			panic("ckpt: an object cannot be called save_counter: the name is the Checkpoint's own")
+			panic(errCounterName.Error())
 		}
 		if err := c.Node.Track(name, objects[name]); err != nil {
 			panic(err)
@@ -50,25 +56,34 @@ func NewRooted(root Trackable, objects Objects) (*Checkpoint, error) {
 	}
 	c := &Checkpoint{root: root}
 	for _, name := range slices.Sorted(maps.Keys(objects)) {
-		if name == counterName || name == "root" {
+		if name == counterName || name == rootName {
 			return nil, fmt.Errorf("ckpt: an object cannot be called %s beside a root", name)
 		}
 		child := objects[name]
 		if err := checkTrackable(name, child); err != nil {
 			return nil, err
 		}
-		switch own := childOf(root, name); {
-		case own == nil:
-			c.attached = append(c.attached, edge{name, child})
-		case own != child:
-			return nil, fmt.Errorf("ckpt: root.%s already exists and is another object", name)
+		if err := c.attach(name, child); err != nil {
+			return nil, err
 		}
 	}
-	if childOf(root, "root") == nil {
-		c.attached = append(c.attached, edge{"root", root})
+	if err := c.attach(rootName, root); err != nil {
+		return nil, err
 	}
 	slices.SortFunc(c.attached, func(a, b edge) int { return cmp.Compare(a.name, b.name) })
 	return c, nil
+}
+
+// attach hangs an object below the root, which may track it itself.
+func (c *Checkpoint) attach(name string, child Trackable) error {
+	switch own := childOf(c.root, name); own {
+	case nil:
+		c.attached = append(c.attached, edge{name, child})
+	case child:
+	default:
+		return fmt.Errorf("ckpt: root.%s already exists and is another object", name)
+	}
+	return nil
 }
 
 // Track adds an object after construction, behind those that are there. A
@@ -79,27 +94,71 @@ func (c *Checkpoint) Track(name string, child Trackable) error {
 
 // TrackAll is Track for several objects; see Node.TrackAll.
 func (c *Checkpoint) TrackAll(children iter.Seq2[string, Trackable]) error {
+	if err := c.checkUnrooted(); err != nil {
+		return err
+	}
+	var all []edge
+	for name, child := range children {
+		if name == counterName {
+			return errCounterName
+		}
+		all = append(all, edge{name, child})
+	}
+	return c.Node.TrackAll(func(yield func(string, Trackable) bool) {
+		for _, e := range all {
+			if !yield(e.name, e.child) {
+				return
+			}
+		}
+	})
+}
+
+// Replace makes name lead to another object; see Node.Replace. A rooted
+// Checkpoint refuses: replace it on the root.
+func (c *Checkpoint) Replace(name string, child Trackable) error {
+	if err := c.checkUnrooted(); err != nil {
+		return err
+	}
+	if name == counterName {
+		return errCounterName
+	}
+	return c.Node.Replace(name, child)
+}
+
+func (c *Checkpoint) checkUnrooted() error {
 	if c.root != nil {
 		return errors.New("ckpt: this Checkpoint has a root: what is tracked on the Checkpoint would not be saved; track it on the root")
 	}
-	for name := range children {
-		if name == counterName {
-			return errors.New("ckpt: an object cannot be called save_counter: the name is the Checkpoint's own")
-		}
-	}
-	return c.Node.TrackAll(children)
+	return nil
 }
 
-// Children yields what hangs below node 0.
+// Child gives the child of a name, nil if there is none. A rooted Checkpoint's
+// children are those of its root, with what is attached to it.
+func (c *Checkpoint) Child(name string) Trackable {
+	if c.root == nil {
+		return c.Node.Child(name)
+	}
+	if child := childOf(c.root, name); child != nil {
+		return child
+	}
+	for _, e := range c.attached {
+		if e.name == name {
+			return e.child
+		}
+	}
+	return nil
+}
+
+// Children yields what hangs below the Checkpoint where it is part of another
+// one. A rooted Checkpoint then has its root as child _root, before what is
+// attached to it.
 func (c *Checkpoint) Children() iter.Seq2[string, Trackable] {
 	if c.root == nil {
 		return c.Node.Children()
 	}
 	return func(yield func(string, Trackable) bool) {
-		for name, child := range c.root.Children() {
-			if !yield(name, child) {
-				return
-			}
+		if !yield(nestedRootName, c.root) {
+			return
 		}
 		for _, e := range c.attached {
 			if !yield(e.name, e.child) {
@@ -118,12 +177,26 @@ func (c *Checkpoint) SaveCounter() int64 {
 	return 0
 }
 
+// root is where a walk begins: node 0 with its own children, then what a rooted
+// Checkpoint attaches to it.
+type root struct {
+	object Trackable
+	rooted *Checkpoint
+}
+
+func (r root) attached() []edge {
+	if r.rooted == nil {
+		return nil
+	}
+	return r.rooted.attached
+}
+
 // top is where walks begin.
 func (c *Checkpoint) top() root {
 	if c.root == nil {
 		return root{object: c}
 	}
-	return root{object: c.root, attached: c.attached}
+	return root{c.root, c}
 }
 
 // existingCounter finds the save counter, which a root may track itself.
@@ -174,35 +247,36 @@ func (c *Checkpoint) ensureCounter() error {
 	if err != nil || !made {
 		return err
 	}
-	holder, ok := c.top().object.(parker)
-	if !ok {
-		return c.fillFromLists()
-	}
 	var starts []start
-	for _, p := range holder.parked()[counterName] {
-		starts = append(starts, start{p, c.counter})
+	holder, ok := c.top().object.(parker)
+	if ok {
+		for _, p := range holder.parked()[counterName] {
+			starts = append(starts, start{p, c.counter})
+		}
+	} else {
+		starts = c.counterStarts()
 	}
 	if err := restoreWaiting(background, starts); err != nil {
 		c.removeCounter()
 		return err
 	}
-	delete(holder.parked(), counterName)
+	if ok {
+		delete(holder.parked(), counterName)
+	}
 	return nil
 }
 
-// fillFromLists serves roots that hold no waits themselves.
-func (c *Checkpoint) fillFromLists() error {
+// counterStarts serves roots that hold no waits themselves.
+func (c *Checkpoint) counterStarts() []start {
 	var starts []start
 	for _, r := range c.restores {
-		if p := r.parkedOn[c.root][counterName]; p != nil {
-			starts = append(starts, start{p, c.counter})
+		for _, p := range r.parks {
+			if p.object == c.root && p.name == counterName {
+				starts = append(starts, start{position{r, p.node}, c.counter})
+			}
 		}
 	}
-	if err := restoreWaiting(background, starts); err != nil {
-		c.removeCounter()
-		return err
-	}
-	return nil
+	return starts
 }
 
 func childOf(t Trackable, name string) Trackable {

@@ -7,8 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,6 +69,7 @@ type directory struct {
 	bucket storage.Bucket
 	dir    string // as the caller spells it
 	base   string // in front of names in the bucket
+	system bool   // dir is a path of the local file system
 }
 
 func openDirectory(dir string, o *FindOptions) *directory {
@@ -79,7 +80,7 @@ func openDirectory(dir string, o *FindOptions) *directory {
 		}
 		return &directory{bucket: o.Bucket, dir: dir, base: base}
 	}
-	return &directory{bucket: openFolder(dir), dir: dir}
+	return &directory{bucket: openFolder(dir), dir: dir, system: true}
 }
 
 // at is a checkpoint of this directory.
@@ -134,41 +135,68 @@ func stateNameBeside(name string) string {
 	return name[:len(name)-len(baseName(name))] + stateFileName
 }
 
+// nameOf is the name inside the directory that a stored path spells; ok is
+// false if it leads out. Nothing is looked at.
+func (d *directory) nameOf(stored string) (name string, ok bool) {
+	if !filepath.IsLocal(stored) {
+		return "", false
+	}
+	name = path.Clean(filepath.ToSlash(stored))
+	return name, name != "."
+}
+
+// outside is the place of a stored path that leads out of the directory.
+func (d *directory) outside(stored string) (at place, ok bool) {
+	if !d.system || stored == "" || filepath.IsLocal(stored) {
+		return place{}, false
+	}
+	at = locate(joinPath(d.dir, stored), nil)
+	return at, at.name != ""
+}
+
+// lastElement is what stands behind the last separator of any system.
+func lastElement(stored string) string {
+	return stored[strings.LastIndexAny(stored, `/\`)+1:]
+}
+
 // resolve finds the checkpoint that a stored path means. A path that leads out
 // of the directory means the file of that name inside, if there is one: then
 // the directory was moved, or was written on another system.
 func (d *directory) resolve(ctx context.Context, stored string) (at place, found bool) {
-	if filepath.IsLocal(stored) {
-		if at = d.at(filepath.ToSlash(stored)); exists(ctx, at) {
+	name, inside := d.nameOf(stored)
+	if inside {
+		if at = (place{d.bucket, d.base + name, joinPath(d.dir, stored)}); exists(ctx, at) {
 			return at, true
 		}
 	}
-	base := stored[strings.LastIndexAny(stored, `/\`)+1:]
+	base := lastElement(stored)
 	if base != "" && base != stored {
 		if inside := d.at(base); exists(ctx, inside) {
 			return inside, true
 		}
 	}
-	_, isLocal := d.bucket.(interface{ Dir() string })
-	if isLocal && !filepath.IsLocal(stored) {
-		path := stored
-		if !filepath.IsAbs(path) {
-			path = joinPath(d.dir, path)
-		}
-		if outside := locate(path, nil); outside.name != "" && exists(ctx, outside) {
-			return outside, true
-		}
+	if outside, ok := d.outside(stored); ok && exists(ctx, outside) {
+		return outside, true
 	}
-	if at.bucket == nil {
-		at = d.at(base)
-		at.prefix = joinPath(d.dir, stored)
+	if !inside {
+		at = place{d.bucket, d.base + base, joinPath(d.dir, stored)}
 	}
 	return at, false
 }
 
+// exists tells whether there is a checkpoint, or a file of exactly that name,
+// as the first format of TensorFlow has it. What cannot be looked at is there:
+// reading it will say why.
 func exists(ctx context.Context, at place) bool {
-	ok, err := bundle.Exists(ctx, at.bucket, at.name)
-	return ok || err != nil // what cannot be looked at is there: reading it will say why
+	if ok, err := bundle.Exists(ctx, at.bucket, at.name); ok || err != nil {
+		return true
+	}
+	f, err := at.bucket.Open(ctx, at.name)
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
 }
 
 // found is a checkpoint that a scan of the directory saw.
@@ -179,13 +207,34 @@ type found struct {
 	time   int64
 }
 
-var numbered = regexp.MustCompile(`^(.*)-(-?[0-9]+)$`)
+// numberOf is the number of a checkpoint called <stem>-<number> as a Manager
+// of that name spells it.
+func numberOf(name, stem string) (number int64, ok bool) {
+	digits, ok := strings.CutPrefix(name, stem+"-")
+	if !ok {
+		return 0, false
+	}
+	number, err := strconv.ParseInt(digits, 10, 64)
+	return number, err == nil && strconv.FormatInt(number, 10) == digits
+}
+
+// stemOf is what stands before the number in <stem>-<number>, "" if the name
+// is none.
+func stemOf(name string) string {
+	stem, ok := strings.CutSuffix(strings.TrimRight(name, "0123456789"), "-")
+	if !ok || len(stem)+1 == len(name) {
+		return ""
+	}
+	return stem
+}
 
 // scan lists the checkpoints of the directory by their index files, newest
 // first: those called <name>-<number> by falling number, then all others by
-// falling time. highest is the greatest number that any file of that name
-// pattern carries, complete or not. A missing directory holds none.
+// falling time. Without a name it is the one that all numbered files share.
+// highest is the greatest number that any file of that name pattern carries,
+// complete or not. A missing directory holds none.
 func (d *directory) scan(ctx context.Context, name string) (list []found, highest int64, err error) {
+	var bare []found // those whose index was not seen
 	for info, err := range d.bucket.List(ctx, d.base) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, 0, nil
@@ -194,29 +243,32 @@ func (d *directory) scan(ctx context.Context, name string) (list []found, highes
 			return nil, 0, err
 		}
 		file := strings.TrimPrefix(info.Name, d.base)
-		if strings.Contains(file, "/") {
-			continue
-		}
 		prefix, isIndex := strings.CutSuffix(file, ".index")
 		if !isIndex {
-			var ok bool
-			if prefix, _, _, ok = bundle.ParseDataName(file); !ok {
-				continue
-			}
+			prefix, _, _, _ = bundle.ParseDataName(file)
 		}
-		f := found{name: prefix, number: -1, time: info.ModTime.UnixNano()}
-		if m := numbered.FindStringSubmatch(prefix); m != nil {
-			if n, err := strconv.ParseInt(m[2], 10, 64); err == nil {
-				f.number, f.own = n, m[1] == name
-			}
+		if prefix == "" || strings.HasPrefix(prefix, ".") {
+			continue
 		}
-		if f.own {
-			highest = max(highest, f.number)
-		}
-		if isIndex && !strings.HasPrefix(prefix, ".") {
+		f := found{name: prefix, time: info.ModTime.UnixNano()}
+		if isIndex {
 			list = append(list, f)
+		} else if n := len(bare); n == 0 || bare[n-1].name != prefix {
+			bare = append(bare, f)
 		}
 	}
+	if name == "" {
+		name = sharedStem(list)
+	}
+	for _, files := range [...][]found{list, bare} {
+		for i := range files {
+			f := &files[i]
+			if f.number, f.own = numberOf(f.name, name); f.own {
+				highest = max(highest, f.number)
+			}
+		}
+	}
+	list = append(list, d.interrupted(ctx, list, bare)...)
 	slices.SortFunc(list, func(a, b found) int {
 		switch {
 		case a.own != b.own:
@@ -229,6 +281,33 @@ func (d *directory) scan(ctx context.Context, name string) (list []found, highes
 		return strings.Compare(b.name, a.name)
 	})
 	return list, highest, nil
+}
+
+// sharedStem is the stem of all numbered checkpoints, "" if there are several.
+func sharedStem(list []found) (shared string) {
+	for _, f := range list {
+		if stem := stemOf(f.name); stem != "" {
+			if shared != "" && stem != shared {
+				return ""
+			}
+			shared = stem
+		}
+	}
+	return shared
+}
+
+// interrupted lists those of bare, seen without an index, that are checkpoints
+// all the same: they were being replaced when the process died. list is sorted
+// by name.
+func (d *directory) interrupted(ctx context.Context, list, bare []found) []found {
+	return slices.DeleteFunc(bare, func(f found) bool {
+		_, complete := slices.BinarySearchFunc(list, f.name, func(x found, name string) int { return strings.Compare(x.name+".index", name+".index") })
+		if complete {
+			return true
+		}
+		there, err := bundle.Exists(ctx, d.bucket, d.base+f.name)
+		return err != nil || !there
+	})
 }
 
 func boolFirst(first bool) int {

@@ -3,6 +3,7 @@ package ckpt
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/internal/fault"
@@ -18,6 +20,11 @@ import (
 )
 
 var errUnsupported = errors.ErrUnsupported
+
+// isAbsent tells a tensor or checkpoint that does not exist from a damaged one.
+func isAbsent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrMismatch)
+}
 
 // files is a checkpoint that can be opened again while values wait for their
 // objects. It is pinned against this process's retention until released.
@@ -28,109 +35,136 @@ type files struct {
 	keep   bool   // hold the reader open between calls
 
 	held     *bundle.Reader
-	identity bundle.Entry // of the object graph: what tells a replaced checkpoint
+	identity [sha256.Size]byte // of the index when it was restored from
+	known    bool              // identity is set
+	reopened int
 	unpin    func()
 }
 
+// holdAfter is how many objects may be tracked one by one before the files stay
+// open until the last of them: with many objects, opening is all that costs.
+const holdAfter = 8
+
 func (f *files) indexName() string { return baseName(bundle.IndexName(f.name)) }
 
-// reader opens the checkpoint; done closes it unless it is held.
-func (f *files) reader(ctx context.Context) (rd *bundle.Reader, done func(), err error) {
+// open gives the checkpoint's reader; close closes it unless it is held. A
+// checkpoint that another one has replaced since is an error.
+func (f *files) open(ctx context.Context) (*bundle.Reader, error) {
 	if f.held != nil {
-		return f.held, func() {}, nil
+		return f.held, nil
 	}
-	rd, err = bundle.Open(ctx, f.bucket, f.name, nil)
+	rd, err := bundle.Open(ctx, f.bucket, f.name, nil)
 	if err != nil {
-		return nil, nil, fmt.Errorf("ckpt: %s: %w", f.prefix, err)
+		return nil, fmt.Errorf("ckpt: %s: %w", f.prefix, err)
 	}
-	if f.identity.DType != tensor.Invalid {
-		now, err := rd.Entry(graphKey)
-		if err != nil || now.CRC != f.identity.CRC || now.Size != f.identity.Size || now.Offset != f.identity.Offset {
-			rd.Close()
-			return nil, nil, fmt.Errorf("ckpt: %s: another checkpoint took this name while restored values were waiting: %w", f.prefix, ErrMismatch)
+	if f.known {
+		now, err := identify(rd)
+		if err == nil && now != f.identity {
+			err = fmt.Errorf("another checkpoint took this name while restored values were waiting: %w", ErrMismatch)
 		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("ckpt: %s: %w", f.prefix, err), rd.Close())
+		}
+		f.reopened++
+		f.keep = f.keep || f.reopened > holdAfter
 	}
-	if f.keep {
-		f.held = rd
-		return rd, func() {}, nil
+	f.held = rd
+	return rd, nil
+}
+
+// close ends a use of the reader.
+func (f *files) close() {
+	if !f.keep && f.held != nil {
+		f.held.Close()
+		f.held = nil
 	}
-	return rd, func() { rd.Close() }, nil
+}
+
+// identify sums up the index, which has the checksum of every tensor.
+func identify(rd *bundle.Reader) (sum [sha256.Size]byte, err error) {
+	h := sha256.New()
+	var b []byte
+	for it, err := range rd.Entries() {
+		if err != nil {
+			return sum, err
+		}
+		b = append(append(b[:0], it.Key...), 0)
+		h.Write(bundle.EncodeEntry(b, &it.Entry))
+	}
+	h.Sum(sum[:0])
+	return sum, nil
 }
 
 // release closes what is held and ends the pin.
 func (f *files) release() {
-	if f.held != nil {
-		f.held.Close()
-		f.held = nil
-	}
 	f.keep = false
+	f.close()
 	if f.unpin != nil {
 		f.unpin()
 		f.unpin = nil
 	}
 }
 
+// start is where matching begins once an object is there.
+type start struct {
+	p      position
+	object Trackable
+}
+
 // restoreWaiting brings in what waits for objects that were just tracked. The
 // newest restore wins; older ones bind without overwriting. All or nothing.
-func restoreWaiting(ctx context.Context, starts []start) error {
+func restoreWaiting(ctx context.Context, starts []start) (err error) {
+	starts = slices.DeleteFunc(starts, func(s start) bool { return s.p.r.closed })
 	if len(starts) == 0 {
 		return nil
 	}
-	byRestore := make(map[*restoration]*matching)
-	var order []*matching
-	for _, s := range starts {
-		if s.p.r.closed {
-			continue
+	slices.SortStableFunc(starts, func(a, b start) int { return cmp.Compare(b.p.r.uid, a.p.r.uid) })
+	var rounds []*matching
+	var commits, discards []func()
+	defer func() {
+		if err == nil {
+			return
 		}
-		if byRestore[s.p.r] == nil {
-			m := s.p.r.newMatching()
-			byRestore[s.p.r] = m
-			order = append(order, m)
+		for _, discard := range discards {
+			discard()
 		}
-	}
-	slices.SortFunc(order, func(a, b *matching) int { return cmp.Compare(b.r.uid, a.r.uid) })
+		for _, m := range slices.Backward(rounds) {
+			m.rollback()
+		}
+	}()
 	newer := make(map[Trackable]bool)
-	var loaded []func()
-	var discards []func()
-	for _, m := range order {
+	for len(starts) > 0 {
+		r := starts[0].p.r
+		m := r.newMatching()
 		m.newer = newer
-		for _, s := range starts {
-			if s.p.r == m.r {
-				m.add(s.p.node, s.object)
-			}
+		rounds = append(rounds, m)
+		for ; len(starts) > 0 && starts[0].p.r == r; starts = starts[1:] {
+			m.add(starts[0].p.node, starts[0].object)
 		}
-		commit, discard, err := m.stage(ctx)
+		rd, err := m.prepare(ctx)
 		if err != nil {
-			for _, d := range discards {
-				d()
-			}
 			return err
 		}
-		loaded, discards = append(loaded, commit), append(discards, discard)
-		for object := range m.touched {
+		commit, discard, err := m.stage(ctx, rd)
+		r.files.close()
+		if err != nil {
+			return err
+		}
+		commits, discards = append(commits, commit), append(discards, discard)
+		for _, object := range m.plain {
 			newer[object] = true
 		}
 	}
-	for _, commit := range loaded {
+	for _, commit := range commits {
 		commit()
 	}
 	return nil
 }
 
-// stage checks and reads everything the round found. Nothing anyone sees
-// changes before commit.
-func (m *matching) stage(ctx context.Context) (commit, discard func(), err error) {
-	rd, done, err := m.prepare(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer done()
+// stage reads everything the round found into values that nobody sees before
+// commit.
+func (m *matching) stage(ctx context.Context, rd *bundle.Reader) (commit, discard func(), err error) {
 	values := make([]Staged, len(m.reads))
-	err = m.each(ctx, func(ctx context.Context, i int) error {
-		var err error
-		values[i], err = m.reads[i].value.Stage(ctx, &source{rd, m.reads[i].key, m.reads[i].entry})
-		return err
-	})
 	discard = func() {
 		for _, v := range values {
 			if v != nil {
@@ -138,6 +172,13 @@ func (m *matching) stage(ctx context.Context) (commit, discard func(), err error
 			}
 		}
 	}
+	err = m.each(ctx, func(ctx context.Context, i int) error {
+		v, err := m.reads[i].value.Stage(ctx, &source{rd, &m.reads[i]})
+		if err == nil {
+			values[i] = v
+		}
+		return err
+	})
 	if err != nil {
 		discard()
 		return nil, nil, err
@@ -146,22 +187,17 @@ func (m *matching) stage(ctx context.Context) (commit, discard func(), err error
 		for _, v := range values {
 			v.Commit()
 		}
-		m.apply()
+		m.commit()
 	}
 	return commit, discard, nil
 }
 
 // inPlace reads everything in one pass into the objects' own memory. After an
 // error the objects hold a mixture; touched tells which reads were begun.
-func (m *matching) inPlace(ctx context.Context) (touched []read, err error) {
-	rd, done, err := m.prepare(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
+func (m *matching) inPlace(ctx context.Context, rd *bundle.Reader) (touched []read, err error) {
 	begun := make([]bool, len(m.reads))
 	err = m.each(ctx, func(ctx context.Context, i int) error {
-		src := &source{rd, m.reads[i].key, m.reads[i].entry}
+		src := &source{rd, &m.reads[i]}
 		begun[i] = true
 		if direct, ok := m.reads[i].value.(InPlace); ok {
 			return direct.ReadInPlace(ctx, src)
@@ -180,64 +216,14 @@ func (m *matching) inPlace(ctx context.Context) (touched []read, err error) {
 		}
 		return touched, err
 	}
-	m.apply()
+	m.commit()
 	return nil, nil
 }
 
-// prepare looks every tensor up and compares dtypes and shapes, all of them,
-// before a byte is read. It leaves the reads in file order.
-func (m *matching) prepare(ctx context.Context) (*bundle.Reader, func(), error) {
-	if m.failed != nil {
-		return nil, nil, m.failed
-	}
-	if len(m.reads) == 0 {
-		return nil, func() {}, nil
-	}
-	rd, done, err := m.r.files.reader(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := m.check(rd); err != nil {
-		done()
-		return nil, nil, err
-	}
-	slices.SortStableFunc(m.reads, func(a, b read) int {
+func sortReads(reads []read) {
+	slices.SortStableFunc(reads, func(a, b read) int {
 		return cmp.Or(cmp.Compare(a.entry.Shard, b.entry.Shard), cmp.Compare(a.entry.Offset, b.entry.Offset))
 	})
-	return rd, done, nil
-}
-
-func (m *matching) check(rd *bundle.Reader) error {
-	var misfits []error
-	for i := range m.reads {
-		r := &m.reads[i]
-		entry, err := rd.Entry(r.key)
-		if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt) {
-			misfits = append(misfits, &MismatchError{Key: r.key, Want: describe(r.spec.DType, r.spec.Shape), Got: "no such tensor", Err: err})
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		r.entry = entry
-		if err := checkFit(r.key, r.spec, entry); err != nil {
-			misfits = append(misfits, err)
-		}
-	}
-	if len(misfits) == 0 {
-		return nil
-	}
-	const shown = 20
-	var b strings.Builder
-	fmt.Fprintf(&b, "ckpt: %s does not fit the program, nothing was restored (%d of %d values differ)", m.r.files.prefix, len(misfits), len(m.reads))
-	for i, err := range misfits {
-		if i == shown {
-			fmt.Fprintf(&b, "\n  … and %d more", len(misfits)-shown)
-			break
-		}
-		b.WriteString("\n  " + err.Error())
-	}
-	return &joined{text: b.String(), errs: misfits}
 }
 
 // joined is errors.Join with a text of its own.
@@ -267,46 +253,38 @@ func describe(d tensor.DType, s tensor.Shape) string { return d.String() + " " +
 // maxWorkers bounds the tensors read side by side; more do not help on local disks.
 const maxWorkers = 4
 
+// parallelBytes is where starting workers pays.
+const parallelBytes = 1 << 20
+
 // each runs fn over all reads with a few workers and stops at the first error.
 func (m *matching) each(ctx context.Context, fn func(ctx context.Context, i int) error) error {
 	workers := min(runtime.GOMAXPROCS(0), maxWorkers, len(m.reads))
 	if workers <= 1 || m.bytes() < parallelBytes {
-		for i := range m.reads {
-			if err := m.one(ctx, i, fn); err != nil {
-				return err
-			}
-		}
-		return nil
+		workers = 1
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for range workers {
-		wg.Go(func() {
-			for i := range next {
-				if err := m.one(ctx, i, fn); err != nil {
-					cancel(err)
-					return
-				}
+	var next atomic.Int64
+	work := func() {
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= len(m.reads) || ctx.Err() != nil {
+				return
 			}
-		})
-	}
-feed:
-	for i := range m.reads {
-		select {
-		case next <- i:
-		case <-ctx.Done():
-			break feed
+			if err := fn(ctx, i); err != nil {
+				cancel(fmt.Errorf("ckpt: %s: %w", m.r.files.prefix, fault.Locate(err, "", m.reads[i].key)))
+				return
+			}
 		}
 	}
-	close(next)
+	var wg sync.WaitGroup
+	for range workers - 1 {
+		wg.Go(work)
+	}
+	work()
 	wg.Wait()
 	return context.Cause(ctx)
 }
-
-// parallelBytes is where starting workers pays.
-const parallelBytes = 1 << 20
 
 func (m *matching) bytes() int64 {
 	var n int64
@@ -316,32 +294,24 @@ func (m *matching) bytes() int64 {
 	return n
 }
 
-func (m *matching) one(ctx context.Context, i int, fn func(ctx context.Context, i int) error) error {
-	if err := ctx.Err(); err != nil {
-		return context.Cause(ctx)
-	}
-	if err := fn(ctx, i); err != nil {
-		err = fault.Locate(err, "", m.reads[i].key)
-		return fmt.Errorf("ckpt: %s: %w", m.r.files.prefix, err)
-	}
-	return nil
-}
-
 // source is a stored tensor as a Value sees it.
 type source struct {
-	rd    *bundle.Reader
-	key   string
-	entry bundle.Entry
+	rd   *bundle.Reader
+	read *read
 }
 
-func (s *source) Key() string         { return s.key }
-func (s *source) DType() tensor.DType { return s.entry.DType }
-func (s *source) Shape() tensor.Shape { return s.entry.Shape }
+func (s *source) Key() string         { return s.read.key }
+func (s *source) DType() tensor.DType { return s.read.entry.DType }
+func (s *source) Shape() tensor.Shape { return s.read.entry.Shape }
 func (s *source) ReadInto(ctx context.Context, dst []byte) error {
-	return s.rd.ReadInto(ctx, s.key, dst)
+	return s.rd.ReadInto(ctx, s.read.key, dst)
 }
-func (s *source) Tensor(ctx context.Context) (*tensor.Tensor, error) { return s.rd.Tensor(ctx, s.key) }
-func (s *source) Strings(ctx context.Context) ([][]byte, error)      { return s.rd.Strings(ctx, s.key) }
+func (s *source) Tensor(ctx context.Context) (*tensor.Tensor, error) {
+	return s.rd.Tensor(ctx, s.read.key)
+}
+func (s *source) Strings(ctx context.Context) ([][]byte, error) {
+	return s.rd.Strings(ctx, s.read.key)
+}
 
 // siblingKey is the key of an attribute beside the one stored first: TensorFlow
 // asks for the object's own tensor names under the stored prefix.
@@ -354,5 +324,8 @@ func siblingKey(first, attribute string, values int) (string, error) {
 		}
 		return "", fault.Corrupt(fault.KindGraph, "checkpoint key %q has no %s part", first, marker)
 	}
-	return first[:i+len(marker)] + attribute, nil
+	if i += len(marker); first[i:] == attribute {
+		return first, nil
+	}
+	return first[:i] + attribute, nil
 }

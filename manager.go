@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"math"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,9 @@ const KeepAll = -1
 
 // defaultMaxToKeep is what MaxToKeep 0 means; TensorFlow has no default.
 const defaultMaxToKeep = 5
+
+// defaultStem is what ManagerOptions.Name "" means, as in TensorFlow.
+const defaultStem = "ckpt"
 
 // ManagerOptions are the options of NewManager; nil means the zero value.
 type ManagerOptions struct {
@@ -60,12 +64,16 @@ type Manager struct {
 	latest        string // name inside the directory, or an outside path as stored
 	list          []managed
 	lastPreserved float64
-	highest       int64 // greatest number seen in the directory
+	highest       int64 // greatest number seen in the state file and, once scanned, in the directory
+	scanned       bool
 	stateErr      error // why the state file could not be used; nil if there is none
 
 	// marks are left by saves that died between writing a checkpoint and
 	// recording it; they go once the state file lists what they adopted.
 	marks []storage.Leftover
+	// unrecorded are the marks of this Manager's own checkpoints that are
+	// written and that no state file lists yet.
+	unrecorded []storage.Writer
 }
 
 // NewManager opens a directory of checkpoints, which need not exist yet. It
@@ -100,7 +108,7 @@ func NewManager(checkpoint *Checkpoint, directory string, o *ManagerOptions) (*M
 		m.policy.maxToKeep = defaultMaxToKeep
 	}
 	if m.name == "" {
-		m.name = "ckpt"
+		m.name = defaultStem
 	}
 	if m.now == nil {
 		m.now = time.Now
@@ -120,13 +128,14 @@ func NewManager(checkpoint *Checkpoint, directory string, o *ManagerOptions) (*M
 // checkpoints. It is best effort: a folder that cannot be written is for the
 // next save to report.
 func (m *Manager) clean(ctx context.Context) {
-	removed, err := bundle.Clean(ctx, m.dir.bucket, m.owns)
+	removed, err := bundle.CleanFolder(ctx, m.dir.bucket, m.dir.base, m.owns)
 	for _, name := range removed {
 		m.log.Info("removed what an interrupted save left", "file", name)
 	}
-	err = errors.Join(err, m.cleanOwn(ctx))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		m.log.Warn("left-over files stay", "directory", m.dir.dir, "error", err)
+	for _, err := range [...]error{err, m.cleanOwn(ctx)} {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errors.ErrUnsupported) {
+			m.log.Warn("left-over files stay", "directory", m.dir.dir, "error", err)
+		}
 	}
 }
 
@@ -156,26 +165,32 @@ func (m *Manager) cleanOwn(ctx context.Context) error {
 // owns tells whether a name in the bucket is a prefix this manager would write.
 func (m *Manager) owns(prefix string) bool {
 	name, ok := strings.CutPrefix(prefix, m.dir.base)
-	match := numbered.FindStringSubmatch(name)
-	return ok && match != nil && match[1] == m.name
+	if !ok {
+		return false
+	}
+	_, ok = numberOf(name, m.name)
+	return ok
 }
 
 // mark notes that a save of this name is under way: a file that is never
 // published. If the process dies before the state file lists the checkpoint,
 // the mark tells the next manager that the checkpoint is ours to look after.
-func (m *Manager) mark(ctx context.Context, at place) (done func(), err error) {
+// Where the bucket cannot find such files again the mark is nil.
+func (m *Manager) mark(ctx context.Context, at place) (storage.Writer, error) {
 	if _, ok := at.bucket.(storage.Sweeper); !ok {
-		return func() {}, nil
+		return nil, nil
 	}
-	w, err := at.bucket.Create(ctx, at.name, nil)
-	if err != nil {
-		return nil, err
+	return at.bucket.Create(ctx, at.name, nil)
+}
+
+// unmark removes a mark.
+func (m *Manager) unmark(mark storage.Writer) {
+	if mark == nil {
+		return
 	}
-	return func() {
-		if err := w.Abort(); err != nil {
-			m.log.Warn("a mark stays", "checkpoint", at.name, "error", err)
-		}
-	}, nil
+	if err := mark.Abort(); err != nil {
+		m.log.Warn("a mark of a finished save stays", "directory", m.dir.dir, "error", err)
+	}
 }
 
 // adopt takes unrecorded checkpoints of dead saves into the list, so that
@@ -183,22 +198,34 @@ func (m *Manager) mark(ctx context.Context, at place) (done func(), err error) {
 func (m *Manager) adopt(ctx context.Context) {
 	for _, l := range m.marks {
 		name := strings.TrimPrefix(l.Name, m.dir.base)
-		listed := slices.ContainsFunc(m.list, func(c managed) bool { return c.name == name })
-		if !listed && exists(ctx, m.dir.at(name)) {
+		if there, err := bundle.Exists(ctx, m.dir.bucket, l.Name); err == nil && there && !m.lists(name) {
 			m.list = append(m.list, managed{name, m.seconds()})
 		}
 	}
 }
 
+func (m *Manager) lists(name string) bool {
+	return slices.ContainsFunc(m.list, func(c managed) bool { return c.name == name })
+}
+
+// enlist puts a checkpoint at the end of the list.
+func (m *Manager) enlist(name string, seconds float64) {
+	m.list = append(slices.DeleteFunc(m.list, func(c managed) bool { return c.name == name }), managed{name, seconds})
+}
+
 // dropMarks removes marks whose checkpoints the state file lists now.
 func (m *Manager) dropMarks(ctx context.Context) {
+	for _, mark := range m.unrecorded {
+		m.unmark(mark)
+	}
+	m.unrecorded = nil
 	sweeper, ok := m.dir.bucket.(storage.Sweeper)
 	if !ok {
 		return
 	}
 	for _, l := range m.marks {
-		if err := sweeper.RemoveLeftover(ctx, l); err != nil {
-			m.log.Warn("a mark stays", "checkpoint", l.Name, "error", err)
+		if err := sweeper.RemoveLeftover(ctx, l); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			m.log.Warn("the mark of an interrupted save stays", "checkpoint", l.Name, "error", err)
 		}
 	}
 	m.marks = nil
@@ -206,47 +233,82 @@ func (m *Manager) dropMarks(ctx context.Context) {
 
 // recover takes over what the state file records (TensorFlow's constructor).
 func (m *Manager) recover(ctx context.Context) error {
-	var err error
-	if _, m.highest, err = m.dir.scan(ctx, m.name); err != nil {
-		return fmt.Errorf("ckpt: directory %s: %w", m.dir.dir, err)
-	}
 	now := m.seconds()
 	s, err := m.dir.readState(ctx)
 	if err != nil {
 		m.lastPreserved = now - 1
-		if !errors.Is(err, ErrNoCheckpoint) {
-			m.stateErr = err
-			m.log.Warn("the state file cannot be used", "error", err)
+		if errors.Is(err, ErrNoCheckpoint) {
+			return nil
 		}
+		// A directory that cannot be used at all is for the caller to know now.
+		if err := m.scan(ctx); err != nil {
+			return err
+		}
+		m.stateErr = err
+		m.log.Warn("the state file cannot be used", "error", err)
 		return nil
 	}
 	m.latest = s.Latest
+	m.see(s.Latest)
+	for i, stored := range s.All {
+		m.see(stored)
+		// Entries without a time stamp were recorded by Checkpoint.Save, which
+		// manages nothing; where some have one the others lost theirs.
+		seconds := s.LastPreserved
+		if n := len(s.Timestamps); n > 0 {
+			seconds = s.Timestamps[min(i, n-1)]
+		}
+		if seconds > s.LastPreserved {
+			if name, ok := m.managedName(ctx, stored); ok {
+				m.enlist(name, min(seconds, now))
+			}
+		}
+	}
 	if m.lastPreserved = s.LastPreserved; now < m.lastPreserved {
 		m.log.Warn("the clock went back behind the state file's last_preserved_timestamp", "timestamp", m.lastPreserved)
 		m.lastPreserved = now
 	}
-	for i, stored := range s.All {
-		at := m.lastPreserved
-		if len(s.Timestamps) == len(s.All) {
-			at = min(s.Timestamps[i], now)
-		}
-		name, inside := m.insideName(stored)
-		if inside && at > m.lastPreserved {
-			m.list = append(slices.DeleteFunc(m.list, func(c managed) bool { return c.name == name }), managed{name, at})
-		}
-	}
 	return nil
 }
 
-// insideName is the name of a stored path that lies in the directory; others
+// see notes the number of a stored path, whether its file is there or not.
+func (m *Manager) see(stored string) {
+	if number, ok := numberOf(lastElement(stored), m.name); ok {
+		m.highest = max(m.highest, number)
+	}
+}
+
+// scan notes the greatest number in the directory.
+func (m *Manager) scan(ctx context.Context) error {
+	_, highest, err := m.dir.scan(ctx, m.name)
+	if err != nil {
+		return fmt.Errorf("ckpt: directory %s: %w", m.dir.dir, err)
+	}
+	m.highest, m.scanned = max(m.highest, highest), true
+	return nil
+}
+
+// managedName is the name of a stored path that lies in the directory; others
 // are never managed, so never removed.
-func (m *Manager) insideName(stored string) (string, bool) {
-	at, _ := m.dir.resolve(background, stored)
-	if at.bucket != m.dir.bucket || len(at.name) < len(m.dir.base) {
+func (m *Manager) managedName(ctx context.Context, stored string) (string, bool) {
+	name, inside := m.dir.nameOf(stored)
+	if inside && !strings.ContainsAny(name, `/\`) {
+		return name, true
+	}
+	// The directory may have been moved or be from another system: then the path
+	// leads nowhere and the file lies here. If it leads to another file, that
+	// one is meant, and the one here is a stranger's.
+	at, found := m.dir.resolve(ctx, stored)
+	if !found || at.bucket != m.dir.bucket {
 		return "", false
 	}
-	name := at.name[len(m.dir.base):]
-	return name, name != ""
+	if other, ok := m.dir.outside(stored); ok && other.identityOf() != at.identityOf() {
+		cleaned := locate(filepath.Clean(other.prefix), nil)
+		if exists(ctx, other) || exists(ctx, cleaned) {
+			return "", false
+		}
+	}
+	return strings.TrimPrefix(at.name, m.dir.base), true
 }
 
 func (m *Manager) seconds() float64 {
@@ -304,6 +366,11 @@ func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (stri
 	if err := m.checkpoint.ensureCounter(); err != nil {
 		return "", err
 	}
+	if number == nil && !m.scanned {
+		if err := m.scan(ctx); err != nil {
+			return "", err
+		}
+	}
 	counter := m.checkpoint.counter
 	counter.data[0]++
 	if number == nil {
@@ -314,16 +381,19 @@ func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (stri
 	}
 	name := m.name + "-" + strconv.FormatInt(*number, 10)
 	at := m.dir.at(name)
-	done, err := m.mark(ctx, at)
+	mark, err := m.mark(ctx, at)
 	if err != nil {
 		return "", fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
 	}
-	defer done()
 	if err := m.checkpoint.write(ctx, at, o); err != nil {
+		m.unmark(mark)
 		return "", err
 	}
+	if mark != nil {
+		m.unrecorded = append(m.unrecorded, mark)
+	}
 	m.highest = max(m.highest, *number)
-	m.list = append(slices.DeleteFunc(m.list, func(c managed) bool { return c.name == name }), managed{name, m.seconds()})
+	m.enlist(name, m.seconds())
 	m.latest = name
 	m.stateErr = nil
 	if err := m.writeState(ctx); err != nil {
@@ -343,25 +413,19 @@ func (m *Manager) writeState(ctx context.Context) error {
 }
 
 // sweep removes what retention no longer keeps, then records it. A file that
-// cannot be removed does not fail the save that was done.
+// cannot be removed does not fail the save that was done; it is tried again
+// after the next one.
 func (m *Manager) sweep(ctx context.Context) error {
 	verdicts, last := retain(m.list, m.policy, m.lastPreserved)
 	var kept []managed
 	for _, v := range verdicts {
-		if v.action == keepManaged {
+		switch v.action {
+		case keepManaged:
 			kept = append(kept, v.managed)
-			continue
-		}
-		if v.action == preserve {
+		case preserve:
 			m.log.Info("kept for good", "checkpoint", v.name, "reason", v.reason)
-			continue
-		}
-		if at := m.dir.at(v.name); isPinned(at) {
-			kept = append(kept, v.managed)
-			continue
-		} else if err := bundle.Remove(ctx, at.bucket, at.name); err != nil {
-			m.log.Warn("could not remove a checkpoint", "checkpoint", v.name, "error", err)
-			if !errors.Is(err, fs.ErrNotExist) {
+		case remove:
+			if !m.discard(ctx, v) {
 				kept = append(kept, v.managed)
 			}
 		}
@@ -371,4 +435,23 @@ func (m *Manager) sweep(ctx context.Context) error {
 	}
 	m.list, m.lastPreserved = kept, last
 	return m.writeState(ctx)
+}
+
+// discard removes a checkpoint and reports whether it is done with.
+func (m *Manager) discard(ctx context.Context, v verdict) bool {
+	at := m.dir.at(v.name)
+	if !m.owns(at.name) {
+		m.log.Warn("a checkpoint of another name is no longer managed, and not removed", "checkpoint", v.name)
+		return true
+	}
+	if isPinned(at) {
+		m.log.Info("in use, to be removed later", "checkpoint", v.name)
+		return false
+	}
+	err := bundle.Remove(ctx, at.bucket, at.name)
+	if err == nil {
+		return true
+	}
+	m.log.Warn("could not remove a checkpoint", "checkpoint", v.name, "error", err)
+	return errors.Is(err, fs.ErrNotExist)
 }

@@ -11,16 +11,17 @@ func nearest(name string, names []string) []string {
 		name  string
 		score int
 	}
-	const tooMany, tooLong = 20000, 300
-	if len(names) > tooMany || len(name) > tooLong {
-		return nil
-	}
+	budget := 50_000_000 // steps: a checkpoint may have very many, very long names
 	var near []scored
 	for _, n := range names {
-		if len(n) > tooLong {
+		limit := 2 + min(len(name), len(n))/3
+		if max(len(name)-len(n), len(n)-len(name)) > limit {
 			continue
 		}
-		if d := distance(name, n); d <= 2+min(len(name), len(n))/3 {
+		if budget -= len(name) * len(n); budget < 0 {
+			break
+		}
+		if d := distance(name, n); d <= limit {
 			near = append(near, scored{n, d})
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"sort"
+	"strconv"
 )
 
 // Node keeps named children in the order they were tracked, and the restored
@@ -18,7 +18,7 @@ type Node struct {
 	mark
 	edges   []edge
 	index   map[string]int // by name, once there are many edges
-	waiting map[string][]*position
+	waiting map[string][]position
 }
 
 type edge struct {
@@ -59,6 +59,10 @@ func (n *Node) Track(name string, child Trackable) error {
 // TrackAll tracks several children and restores all that waits for them with
 // one sorted read. Either all are tracked or none.
 func (n *Node) TrackAll(children iter.Seq2[string, Trackable]) error {
+	return n.trackAll(context.Background(), children)
+}
+
+func (n *Node) trackAll(ctx context.Context, children iter.Seq2[string, Trackable]) error {
 	before := len(n.edges)
 	var starts []start
 	var err error
@@ -74,7 +78,7 @@ func (n *Node) TrackAll(children iter.Seq2[string, Trackable]) error {
 		}
 	}
 	if err == nil {
-		err = restoreWaiting(context.Background(), starts)
+		err = restoreWaiting(ctx, starts)
 	}
 	if err != nil {
 		n.truncate(before)
@@ -143,21 +147,29 @@ func (n *Node) find(name string) int {
 
 // parker is what an object that embeds Node can do: hold values that wait.
 type parker interface {
-	park(name string, p *position)
-	parked() map[string][]*position
+	park(name string, p position)
+	unpark(name string, r *restoration)
+	parked() map[string][]position
 }
 
-func (n *Node) park(name string, p *position) {
+func (n *Node) park(name string, p position) {
 	if n.waiting == nil {
-		n.waiting = make(map[string][]*position)
+		n.waiting = make(map[string][]position)
 	}
-	// The newest restore first: its values win.
-	list := append(n.waiting[name], p)
-	sort.SliceStable(list, func(i, j int) bool { return list[i].r.uid > list[j].r.uid })
-	n.waiting[name] = list
+	n.waiting[name] = append(n.waiting[name], p)
 }
 
-func (n *Node) parked() map[string][]*position { return n.waiting }
+// unpark forgets what waits of one restoration.
+func (n *Node) unpark(name string, r *restoration) {
+	left := slices.DeleteFunc(n.waiting[name], func(p position) bool { return p.r == r })
+	if len(left) == 0 {
+		delete(n.waiting, name)
+		return
+	}
+	n.waiting[name] = left
+}
+
+func (n *Node) parked() map[string][]position { return n.waiting }
 
 // mark remembers the newest restore that reached an object, so that an older
 // one whose values arrive later only binds and does not overwrite.
@@ -185,7 +197,7 @@ func NewList(elements ...Trackable) *List {
 
 // Append tracks the next element; see Node.Track.
 func (l *List) Append(element Trackable) error {
-	return l.Track(fmt.Sprint(len(l.edges)), element)
+	return l.Track(strconv.Itoa(len(l.edges)), element)
 }
 
 // checkTrackable refuses what has no identity.

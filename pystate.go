@@ -20,7 +20,7 @@ type PythonState struct {
 
 // NewPythonState makes one of two functions. serialize gives the text to store;
 // deserialize parses a stored text and returns what sets it, so that a text
-// that cannot be used changes nothing.
+// that cannot be used changes nothing; nil sets nothing.
 func NewPythonState(serialize func() ([]byte, error), deserialize func(data []byte) (set func(), err error)) *PythonState {
 	return &PythonState{serialize: serialize, deserialize: deserialize}
 }
@@ -70,6 +70,9 @@ func (s *PythonState) Stage(ctx context.Context, src Source) (Staged, error) {
 	set, err := s.deserialize(elements[0])
 	if err != nil {
 		return nil, &MismatchError{Key: src.Key(), Want: "a text this program can read", Got: fmt.Sprintf("%d bytes", len(elements[0])), Err: err}
+	}
+	if set == nil {
+		set = func() {}
 	}
 	return staged{commit: set}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/ckpt-go/ckpt/bundle"
+	"github.com/ckpt-go/ckpt/internal/fault"
 	"github.com/ckpt-go/ckpt/objectgraph"
 	"github.com/ckpt-go/ckpt/storage"
 	"github.com/ckpt-go/ckpt/storage/fsys"
@@ -115,8 +116,8 @@ type VariableInfo struct {
 	DType  tensor.DType
 	Shape  tensor.Shape
 	Bytes  int64  // stored size, of all slices together
-	Shard  int    // −1 if the tensor is sliced
-	Offset int64  // in the shard; −1 if sliced
+	Shard  int    // −1 if the tensor is sliced, or stored in a V1 file
+	Offset int64  // in the shard; −1 where Shard is
 	CRC32C uint32 // of the stored bytes, unmasked
 	Slices []SliceInfo
 }
@@ -154,6 +155,10 @@ func (r *Reader) Variables() iter.Seq2[VariableInfo, error] {
 func (r *Reader) describe(it bundle.Item) (VariableInfo, error) {
 	e := it.Entry
 	v := VariableInfo{Name: it.Key, DType: e.DType, Shape: e.Shape, Bytes: e.Size, Shard: int(e.Shard), Offset: e.Offset, CRC32C: e.CRC}
+	if e.Shard < 0 { // a V1 file keeps values inside the table
+		v.Offset = -1
+		return v, nil
+	}
 	if len(e.Slices) == 0 {
 		return v, nil
 	}
@@ -165,7 +170,7 @@ func (r *Reader) describe(it bundle.Item) (VariableInfo, error) {
 		}
 		info := SliceInfo{Bytes: piece.Size, Shard: int(piece.Shard), Offset: piece.Offset, CRC32C: piece.CRC}
 		for d, extent := range s {
-			if extent.Full {
+			if extent.Full && d < len(e.Shape) {
 				extent.Start, extent.Length = 0, e.Shape[d]
 			}
 			info.Start = append(info.Start, extent.Start)
@@ -175,6 +180,20 @@ func (r *Reader) describe(it bundle.Item) (VariableInfo, error) {
 		v.Slices = append(v.Slices, info)
 	}
 	return v, nil
+}
+
+// String lists the stored tensors, one a line, as TensorFlow's debug_string:
+// name (DT_FLOAT) [2,3].
+func (r *Reader) String() string {
+	var b strings.Builder
+	for v, err := range r.Variables() {
+		if err != nil {
+			fmt.Fprintf(&b, "%v\n", err)
+			break
+		}
+		fmt.Fprintf(&b, "%s (%s) %s\n", fault.Printable(v.Name), v.DType.ProtoName(), v.Shape)
+	}
+	return b.String()
 }
 
 // Has tells whether the checkpoint holds a tensor of this name.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"github.com/ckpt-go/ckpt/bundle"
@@ -61,11 +60,7 @@ func (c *Checkpoint) restore(ctx context.Context, path string, o *RestoreOptions
 		return nil, err
 	}
 	l := &loading{c: c, at: locate(prefix, o.Bucket), options: o, counted: counted, inPlace: o.InPlace}
-	status, err := l.run(ctx)
-	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrMismatch) {
-		err = fmt.Errorf("%w (is the path right? it may miss the checkpoint's number, such as the -1 in %s-1)", err, path)
-	}
-	return status, err
+	return l.run(ctx)
 }
 
 // restorePath understands what a person may give in place of a prefix.
@@ -110,26 +105,20 @@ func (l *loading) run(ctx context.Context) (*RestoreStatus, error) {
 		f.release()
 		return nil, err
 	}
-	if !l.keep && f.held != nil {
-		f.held.Close()
-		f.held = nil
-		f.keep = false
-	}
-	r.releaseIfDone()
 	l.c.adopt(r)
 	return &RestoreStatus{r: r, root: l.c.top(), prefix: l.at.prefix}, nil
 }
 
 func (l *loading) load(ctx context.Context, f *files) (*restoration, error) {
-	rd, _, err := f.reader(ctx)
+	rd, err := f.open(ctx)
+	if isAbsent(err) {
+		return nil, fmt.Errorf("%w (is the path right? it may miss the checkpoint's number, such as the -1 in %s-1)", err, l.at.prefix)
+	}
 	if err != nil {
 		return nil, err
 	}
 	graph, err := readGraph(ctx, rd, l.at)
 	if err != nil {
-		return nil, err
-	}
-	if f.identity, err = rd.Entry(graphKey); err != nil {
 		return nil, err
 	}
 	made := false
@@ -139,7 +128,13 @@ func (l *loading) load(ctx context.Context, f *files) (*restoration, error) {
 		}
 	}
 	r := newRestoration(l.c.top(), f, graph, l.options.SkipSlotVariables)
-	if err := l.match(ctx, r, rd); err != nil {
+	m := r.newMatching()
+	err = l.match(ctx, m, rd)
+	if err == nil {
+		err = l.bring(ctx, m, rd)
+	}
+	if err != nil {
+		m.rollback()
 		if made {
 			l.c.removeCounter()
 		}
@@ -148,15 +143,14 @@ func (l *loading) load(ctx context.Context, f *files) (*restoration, error) {
 	return r, nil
 }
 
-func (l *loading) match(ctx context.Context, r *restoration, rd *bundle.Reader) error {
-	m := r.newMatching()
-	m.add(0, r.root.object)
-	for _, e := range r.root.attached {
-		if e.name == "root" {
-			continue
-		}
-		if node, ok := r.graph.Child(0, e.name); ok {
-			if _, done := m.boundTo(node); !done {
+// match binds stored and live objects and decides whether they fit. The root's
+// own tree comes first, then what a rooted Checkpoint attaches to it.
+func (l *loading) match(ctx context.Context, m *matching, rd *bundle.Reader) error {
+	m.add(0, m.r.root.object)
+	if attached := m.r.root.attached(); len(attached) > 0 {
+		stored := m.r.graph.ChildMap(0)
+		for _, e := range attached {
+			if node, ok := stored[e.name]; ok && e.name != rootName && m.r.bound[node] == nil {
 				m.add(node, e.child)
 			}
 		}
@@ -173,29 +167,45 @@ func (l *loading) match(ctx context.Context, r *restoration, rd *bundle.Reader) 
 		return err
 	}
 	if l.whole {
-		if err := l.checkRest(ctx, m, rd); err != nil {
-			return err
-		}
+		return l.checkRest(ctx, m, rd)
 	}
-	inPlace := l.inPlace
-	if inPlace && l.smallStaged {
-		if err := m.check(rd); err == nil && m.bytes() <= smallLoad {
-			inPlace = false
-		}
-	}
-	if !inPlace {
-		commit, _, err := m.stage(ctx)
-		if err == nil {
-			commit()
-		}
+	return nil
+}
+
+// bring reads what was matched, and sees to it that what waits finds the same
+// checkpoint later.
+func (l *loading) bring(ctx context.Context, m *matching, rd *bundle.Reader) error {
+	if _, err := m.prepare(ctx); err != nil {
 		return err
 	}
-	touched, err := m.inPlace(ctx)
-	if err != nil && len(touched) > 0 {
-		l.touched = touched
-		err = fmt.Errorf("%w (the objects were being overwritten in place and must not be used until another restore succeeds)", err)
+	f := m.r.files
+	if !l.keep && len(m.parks)+len(m.slotWait) > 0 {
+		var err error
+		if f.identity, err = identify(rd); err != nil {
+			return fmt.Errorf("ckpt: %s: %w", l.at.prefix, err)
+		}
+		f.known = true
 	}
-	return err
+	if l.inPlace && !(l.smallStaged && m.bytes() <= smallLoad) {
+		var err error
+		if l.touched, err = m.inPlace(ctx, rd); err != nil && len(l.touched) > 0 {
+			err = fmt.Errorf("%w (the objects were being overwritten in place and must not be used until another restore succeeds)", err)
+		}
+		if err != nil {
+			return err
+		}
+	} else {
+		commit, _, err := m.stage(ctx, rd)
+		if err != nil {
+			return err
+		}
+		commit()
+	}
+	if !l.keep {
+		f.keep = false
+		f.close()
+	}
+	return nil
 }
 
 // checkComplete refuses a checkpoint that leaves objects of the program without
@@ -209,11 +219,14 @@ func (l *loading) checkComplete(m *matching) error {
 	if err != nil {
 		return err
 	}
-	bound := make(map[Trackable]bool, len(m.bound))
-	for _, object := range m.bound {
-		bound[object] = true
+	filled := make(map[Trackable]bool, len(m.reads)+1)
+	for i := range m.reads {
+		filled[m.r.bound[m.reads[i].node]] = true
 	}
-	unmatched := unboundNames(w, objects, func(t Trackable) bool { return bound[t] || t == Trackable(l.c.counter) })
+	if l.c.counter != nil {
+		filled[l.c.counter] = true
+	}
+	unmatched := unboundNames(w, objects, filled)
 	if len(unmatched) > 0 {
 		return &UnmatchedError{
 			Reason: fmt.Sprintf("ckpt: %s has no values for %d objects of the program, nothing was restored", l.at.prefix, len(unmatched)),
@@ -223,7 +236,7 @@ func (l *loading) checkComplete(m *matching) error {
 	}
 	var surplus []string
 	for _, p := range m.parks {
-		if _, fixed := p.object.(fixedLayout); fixed {
+		if _, fixed := p.object.(fixedLayout); fixed && m.r.bound[p.node] == nil {
 			surplus = append(surplus, m.r.name(p.node))
 		}
 	}
@@ -297,7 +310,7 @@ func (l *loading) checkRest(ctx context.Context, m *matching, rd *bundle.Reader)
 // readGraph reads and decodes the object graph of a checkpoint.
 func readGraph(ctx context.Context, rd *bundle.Reader, at place) (*objectgraph.Graph, error) {
 	entry, err := rd.Entry(graphKey)
-	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt) {
+	if isAbsent(err) {
 		return nil, fmt.Errorf("ckpt: %s has no object graph (no %s key): a name-based checkpoint, as TensorFlow 1 wrote them. Its tensors can be read with ckpt.Open, restoring objects from it is not supported: %w",
 			at.prefix, graphKey, errors.ErrUnsupported)
 	}
@@ -329,12 +342,15 @@ func (c *Checkpoint) adopt(r *restoration) {
 		if old.closed || len(old.waiting()) == 0 {
 			continue
 		}
-		if graph == nil {
-			graph = r.graph.Append(nil)
-		}
-		if bytes.Equal(graph, old.graph.Append(nil)) {
-			old.close()
-			continue
+		if len(old.graph.Nodes) == len(r.graph.Nodes) && old.skipSlots == r.skipSlots {
+			if graph == nil {
+				graph = r.graph.Append(nil)
+			}
+			if bytes.Equal(graph, old.graph.Append(nil)) {
+				old.close()
+				old.next = r
+				continue
+			}
 		}
 		kept = append(kept, old)
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"strings"
+	"syscall"
 )
 
 // ResumeOptions are the options of Manager.Resume; nil means the zero value.
@@ -82,13 +84,31 @@ func (m *Manager) Resume(ctx context.Context, o *ResumeOptions) (*Resumed, error
 	if o == nil {
 		o = new(ResumeOptions)
 	}
-	candidates, err := m.candidates(ctx)
+	// One save counter for all attempts: what one of them overwrote is what the
+	// next has to overwrite again.
+	made, err := m.checkpoint.addCounter()
 	if err != nil {
 		return nil, err
 	}
-	resumed := &Resumed{Status: &RestoreStatus{root: m.checkpoint.top()}}
+	resumed, err := m.resume(ctx, o)
+	if made && (err != nil || resumed.Prefix == "") {
+		m.checkpoint.removeCounter()
+	}
+	if err != nil || resumed.Prefix != "" {
+		return resumed, err
+	}
+	resumed.Status = &RestoreStatus{root: m.checkpoint.top()}
+	return resumed, m.initialize(ctx)
+}
+
+// resume tries one candidate after the other; without any the prefix is empty.
+func (m *Manager) resume(ctx context.Context, o *ResumeOptions) (*Resumed, error) {
+	resumed := new(Resumed)
 	var overwritten []read
-	for _, c := range candidates {
+	for c, err := range m.dir.candidates(ctx, m.name, m.warnState) {
+		if err != nil {
+			return nil, unusable(err, overwritten)
+		}
 		l := &loading{
 			c: m.checkpoint, at: c.at, options: &RestoreOptions{SkipSlotVariables: o.SkipSlotVariables}, counted: true,
 			inPlace: true, smallStaged: len(overwritten) == 0, keep: true, whole: true, complete: !o.AllowPartial, overwritten: overwritten,
@@ -98,49 +118,58 @@ func (m *Manager) Resume(ctx context.Context, o *ResumeOptions) (*Resumed, error
 			resumed.Prefix, resumed.Status = c.at.prefix, status
 			return resumed, nil
 		}
-		if ctx.Err() != nil {
-			return nil, err
+		overwritten = append(overwritten, l.touched...)
+		misfit := c.foreign && errors.Is(err, ErrMismatch)
+		if ctx.Err() != nil || !misfit && !refusable(err) {
+			return nil, unusable(err, overwritten)
 		}
-		if !refusable(err) && !(c.foreign && errors.Is(err, ErrMismatch)) {
-			return nil, err
+		refusal := &Refusal{c.at.prefix, err}
+		if !misfit {
+			refusal.Err = problemAt(err, c.at)
 		}
-		refusal := &Refusal{c.at.prefix, causeOf(err)}
+		if o.Strict {
+			return nil, unusable(fmt.Errorf("ckpt: ResumeOptions.Strict allows no older checkpoint: %w", refusal), overwritten)
+		}
 		m.log.Warn("checkpoint refused", "checkpoint", c.at.prefix, "error", refusal.Err)
 		resumed.Refused = append(resumed.Refused, refusal)
-		overwritten = append(overwritten, l.touched...)
-		if o.Strict {
-			break
-		}
 	}
 	if len(resumed.Refused) > 0 {
-		return nil, allRefused(m.dir.dir, resumed.Refused)
+		return nil, unusable(allRefused(m.dir.dir, resumed.Refused), overwritten)
 	}
-	return resumed, m.initialize(ctx)
+	return resumed, nil
+}
+
+func (m *Manager) warnState(err error) {
+	m.log.Warn("the state file cannot be used; looking at the files instead", "error", err)
+}
+
+// unusable says in an error that damaged checkpoints were read over the
+// objects' own values, if they were.
+func unusable(err error, overwritten []read) error {
+	if len(overwritten) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w\nckpt: %d values were overwritten by damaged ones: the objects must not be used until another restore succeeds or they are initialized anew",
+		err, len(overwritten))
 }
 
 // refusable tells damage, which an older checkpoint may not have, from a
-// misfit, which it would have too.
+// misfit, which it would have too. What the system cannot read counts as
+// damage.
 func refusable(err error) bool {
 	if errors.Is(err, ErrMismatch) {
 		return false
 	}
 	var c *CorruptError
-	return errors.As(err, &c) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, errors.ErrUnsupported)
-}
-
-// causeOf is the typed error inside, whose text says file, tensor and offset
-// without repeating the prefix.
-func causeOf(err error) error {
-	var c *CorruptError
-	if errors.As(err, &c) {
-		return c
-	}
-	return err
+	var file *fs.PathError
+	var system syscall.Errno
+	return errors.As(err, &c) || errors.As(err, &file) || errors.As(err, &system) ||
+		errors.Is(err, fs.ErrNotExist) || errors.Is(err, errors.ErrUnsupported)
 }
 
 func allRefused(dir string, refused []*Refusal) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "ckpt: %s holds no checkpoint that can be used; nothing was restored. Move the directory away to start from scratch, or repair one:", dir)
+	fmt.Fprintf(&b, "ckpt: %s holds no checkpoint that can be used. Move the directory away to start from scratch, or repair one:", dir)
 	errs := []error{ErrNoCheckpoint}
 	for _, r := range refused {
 		b.WriteString("\n  " + r.Error())
@@ -155,40 +184,49 @@ type candidate struct {
 	foreign bool // found by looking, not by this manager's name
 }
 
-// candidates lists what Resume tries, in order.
-func (m *Manager) candidates(ctx context.Context) ([]candidate, error) {
-	return m.dir.candidates(ctx, m.name, m.log.Warn)
-}
-
-// candidates lists the checkpoints of a directory, the likeliest first: the
+// candidates yields the checkpoints of a directory, the likeliest first: the
 // state file's latest, its others from the newest to the oldest, what a scan
-// finds.
-func (d *directory) candidates(ctx context.Context, name string, warn func(string, ...any)) ([]candidate, error) {
-	var list []candidate
-	seen := make(map[string]bool)
-	add := func(c candidate) {
-		if key := fmt.Sprint(c.at.identityOf()); !seen[key] {
-			seen[key] = true
-			list = append(list, c)
+// finds. It looks no further than asked. name is that of the manager whose
+// checkpoints come first; "" means the one that the files suggest. warn hears
+// why a state file cannot be used.
+func (d *directory) candidates(ctx context.Context, name string, warn func(error)) iter.Seq2[candidate, error] {
+	return func(yield func(candidate, error) bool) {
+		seen := make(map[any]bool)
+		try := func(c candidate) bool {
+			id := c.at.identityOf()
+			if seen[id] {
+				return true
+			}
+			seen[id] = true
+			return yield(c, nil)
+		}
+		state, err := d.readState(ctx)
+		switch {
+		case err == nil:
+			for i := len(state.All); i >= 0; i-- {
+				stored := state.Latest
+				if i < len(state.All) {
+					stored = state.All[i]
+				}
+				if at, _ := d.resolve(ctx, stored); stored != "" && !try(candidate{at: at}) {
+					return
+				}
+			}
+		case !errors.Is(err, ErrNoCheckpoint):
+			warn(err)
+		}
+		if name == "" && state != nil {
+			name = stemOf(lastElement(state.Latest))
+		}
+		scanned, _, err := d.scan(ctx, name)
+		if err != nil {
+			yield(candidate{}, fmt.Errorf("ckpt: directory %s: %w", d.dir, err))
+			return
+		}
+		for _, f := range scanned {
+			if !try(candidate{at: d.at(f.name), foreign: !f.own}) {
+				return
+			}
 		}
 	}
-	state, err := d.readState(ctx)
-	if err == nil {
-		at, _ := d.resolve(ctx, state.Latest)
-		add(candidate{at: at})
-		for i := len(state.All) - 1; i >= 0; i-- {
-			at, _ := d.resolve(ctx, state.All[i])
-			add(candidate{at: at})
-		}
-	} else if !errors.Is(err, ErrNoCheckpoint) {
-		warn("the state file cannot be used; looking at the files instead", "error", err)
-	}
-	scanned, _, err := d.scan(ctx, name)
-	if err != nil {
-		return nil, fmt.Errorf("ckpt: directory %s: %w", d.dir, err)
-	}
-	for _, f := range scanned {
-		add(candidate{at: d.at(f.name), foreign: !f.own})
-	}
-	return list, nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 
 	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/storage"
@@ -34,6 +36,11 @@ type SaveOptions struct {
 func (c *Checkpoint) Save(ctx context.Context, prefix string, o *SaveOptions) (string, error) {
 	if o == nil {
 		o = new(SaveOptions)
+	}
+	if !o.DropWaiting {
+		if err := c.checkNothingWaits(); err != nil {
+			return "", err
+		}
 	}
 	if err := c.ensureCounter(); err != nil {
 		return "", err
@@ -79,6 +86,11 @@ func (c *Checkpoint) write(ctx context.Context, at place, o *SaveOptions) error 
 	if err != nil {
 		return err
 	}
+	if !o.DropWaiting {
+		if err := p.checkNothingWaits(); err != nil {
+			return err
+		}
+	}
 	if err := writeBundle(ctx, at, p); err != nil {
 		return fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
 	}
@@ -99,8 +111,12 @@ func writeBundle(ctx context.Context, at place, p *plan) (err error) {
 			}
 		}
 	}()
-	for i, it := range p.items {
+	for i := range p.items {
+		it := &p.items[i]
 		if shots[i], err = it.value.Snapshot(ctx); err != nil {
+			return fmt.Errorf("%s: %w", it.key, err)
+		}
+		if err := it.fit(shots[i]); err != nil {
 			return fmt.Errorf("%s: %w", it.key, err)
 		}
 	}
@@ -121,47 +137,82 @@ func writeBundle(ctx context.Context, at place, p *plan) (err error) {
 	return w.Commit(ctx)
 }
 
-func addItem(ctx context.Context, w *bundle.Writer, it item, shot Snapshot) error {
-	if it.spec.DType != tensor.String {
-		return w.Add(ctx, it.key, it.spec.DType, storedShape(it.spec, shot), shot.Chunks())
+// fit takes the shape from a snapshot that knows it better than the spec, and
+// refuses what could not be written, before there are files.
+func (it *item) fit(shot Snapshot) error {
+	if shaped, ok := shot.(ShapedSnapshot); ok {
+		shape := shaped.Shape()
+		if !it.spec.Shape.Accepts(shape) {
+			return fmt.Errorf("a snapshot of shape %v for a value of shape %v", shape, it.spec.Shape)
+		}
+		it.spec.Shape = shape
 	}
-	text, ok := shot.(StringSnapshot)
-	if !ok {
-		return fmt.Errorf("%s: the snapshot of a string tensor must implement StringSnapshot", it.key)
+	if _, ok := it.spec.Shape.Elements(); !ok {
+		return fmt.Errorf("impossible shape %v", it.spec.Shape)
 	}
-	return w.AddStrings(ctx, it.key, storedShape(it.spec, shot), text.Strings())
+	if _, ok := shot.(StringSnapshot); it.spec.DType == tensor.String && !ok {
+		return errors.New("the snapshot of a string tensor must implement StringSnapshot")
+	}
+	return nil
 }
 
-// shaped is a Snapshot that knows the shape where the Spec leaves it open.
-type shaped interface{ Shape() tensor.Shape }
-
-func storedShape(spec Spec, shot Snapshot) tensor.Shape {
-	if s, ok := shot.(shaped); ok {
-		return s.Shape()
+func addItem(ctx context.Context, w *bundle.Writer, it item, shot Snapshot) error {
+	if it.spec.DType == tensor.String {
+		return w.AddStrings(ctx, it.key, it.spec.Shape, shot.(StringSnapshot).Strings())
 	}
-	return spec.Shape
+	return w.Add(ctx, it.key, it.spec.DType, it.spec.Shape, shot.Chunks())
 }
 
 func one(b []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) { yield(b) }
 }
 
-// checkNothingWaits refuses a save that would drop restored values.
+// checkNothingWaits refuses a save that would drop restored values. A value
+// for the save counter does not wait for anybody: the save makes the counter.
 func (c *Checkpoint) checkNothingWaits() error {
+	top := c.top().object
 	for _, r := range c.restores {
 		nodes := r.waiting()
-		if len(nodes) == 0 {
-			continue
+		for _, p := range r.parks {
+			if p.object == top && p.name == counterName {
+				nodes = slices.DeleteFunc(nodes, func(node int) bool { return node == p.node })
+			}
 		}
-		names := make([]string, len(nodes))
-		for i, node := range nodes {
-			names[i] = r.name(node)
-		}
-		return &UnmatchedError{
-			Reason: fmt.Sprintf("ckpt: saving now would drop %d values that were restored from %s and still wait for their objects", len(nodes), r.files.prefix),
-			Names:  names,
-			Hint:   "build those objects first, call Close on the RestoreStatus to give the values up, or set SaveOptions.DropWaiting",
+		if len(nodes) > 0 {
+			return waitError(r, nodes)
 		}
 	}
 	return nil
+}
+
+// checkNothingWaits finds what other Checkpoints restored and what waits for
+// children of the objects that are about to be saved.
+func (p *plan) checkNothingWaits() error {
+	for _, object := range p.walker.objects {
+		holder, ok := object.(parker)
+		if !ok {
+			continue
+		}
+		parked := holder.parked()
+		for _, name := range slices.Sorted(maps.Keys(parked)) {
+			for _, at := range parked[name] {
+				if at.r.bound[at.node] == nil && name != counterName && slices.Contains(at.r.waitingFor(), at.node) {
+					return waitError(at.r, []int{at.node})
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func waitError(r *restoration, nodes []int) error {
+	names := make([]string, len(nodes))
+	for i, node := range nodes {
+		names[i] = r.name(node)
+	}
+	return &UnmatchedError{
+		Reason: fmt.Sprintf("ckpt: saving now would drop %d values that were restored from %s and still wait for their objects", len(nodes), r.files.prefix),
+		Names:  names,
+		Hint:   "build those objects first, call Close on the RestoreStatus to give the values up, or set SaveOptions.DropWaiting",
+	}
 }

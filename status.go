@@ -16,6 +16,10 @@ type RestoreStatus struct {
 	prefix string
 }
 
+// current is the restoration the checks look at: the same values restored
+// again take the place of those that still waited.
+func (s *RestoreStatus) current() *restoration { return s.r.current() }
+
 // Prefix is the checkpoint that was restored, "" if none.
 func (s *RestoreStatus) Prefix() string { return s.prefix }
 
@@ -49,14 +53,14 @@ func (s *RestoreStatus) unmatchedObjects() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return unboundNames(w, objects, func(t Trackable) bool { _, ok := s.r.nodeOf[t]; return ok }), nil
+	return unboundNames(w, objects, s.current().objects()), nil
 }
 
 // unboundNames lists the objects that hold values and are not bound.
-func unboundNames(w *walker, objects []Trackable, bound func(Trackable) bool) []string {
+func unboundNames(w *walker, objects []Trackable, bound map[Trackable]bool) []string {
 	var names []string
 	for id, object := range objects {
-		if saveable, ok := object.(Saveable); ok && len(saveable.Values()) > 0 && !bound(object) {
+		if saveable, ok := object.(Saveable); ok && len(saveable.Values()) > 0 && !bound[object] {
 			names = append(names, w.name(id))
 		}
 	}
@@ -70,12 +74,18 @@ func (s *RestoreStatus) CheckConsumed() error {
 	if err := s.CheckExistingObjectsMatched(); err != nil {
 		return err
 	}
-	r := s.r
+	r := s.current()
 	if names := s.Unused(); len(names) > 0 {
 		return &UnmatchedError{
 			Reason: fmt.Sprintf("ckpt: %s: Unresolved object in checkpoint", s.prefix),
 			Names:  names,
 			Hint:   "the program has no object for these values (yet)",
+		}
+	}
+	if len(r.slots) > 0 || len(r.slotWait) > 0 {
+		return &UnmatchedError{
+			Reason: fmt.Sprintf("ckpt: %s: Unresolved slot restorations", s.prefix),
+			Names:  s.namesOf(r.unresolvedSlots()),
 		}
 	}
 	if len(r.unused) > 0 {
@@ -93,15 +103,13 @@ func (s *RestoreStatus) CheckNontrivialMatch() error {
 	if s.r == nil {
 		return errNothing
 	}
-	for node := range s.r.bound {
-		if node != 0 {
+	for node, object := range s.current().bound {
+		if node != 0 && object != nil {
 			return nil
 		}
 	}
-	for _, children := range [][]edge{s.root.attached} {
-		if len(children) > 0 {
-			return s.trivial()
-		}
+	if len(s.root.attached()) > 0 {
+		return s.trivial()
 	}
 	for range s.root.object.Children() {
 		return s.trivial()
@@ -116,33 +124,35 @@ func (s *RestoreStatus) trivial() error {
 	}
 }
 
-// Waiting lists the stored objects with values whose live object does not exist
-// yet and that will be restored when it is tracked, as object paths in node
-// order: (root).model.dense.
+// Waiting lists what has to be tracked for the rest of the values: the stored
+// objects with values, in themselves or below, whose live object does not exist
+// yet while the object they hang below does. They are object paths in node
+// order, (root).model.dense; what hangs below them is not listed.
 func (s *RestoreStatus) Waiting() []string {
 	if s.r == nil {
 		return nil
 	}
-	return s.namesOf(s.r.waiting())
+	return s.namesOf(s.current().waitingFor())
 }
 
 // Unused lists the stored objects with values that no live object is bound to,
-// waiting or not.
+// waiting or not, as object paths in node order.
 func (s *RestoreStatus) Unused() []string {
 	if s.r == nil {
 		return nil
 	}
+	r := s.current()
 	slotNodes := make(map[int]bool)
-	if s.r.skipSlots {
-		for _, n := range s.r.graph.Nodes {
+	if r.skipSlots {
+		for _, n := range r.graph.Nodes {
 			for _, slot := range n.Slots {
 				slotNodes[slot.Node] = true
 			}
 		}
 	}
 	var nodes []int
-	for node := range s.r.graph.Nodes {
-		if _, ok := s.r.bound[node]; !ok && len(s.r.graph.Nodes[node].Attributes) > 0 && !slotNodes[node] {
+	for node, object := range r.bound {
+		if object == nil && len(r.graph.Nodes[node].Attributes) > 0 && !slotNodes[node] {
 			nodes = append(nodes, node)
 		}
 	}
@@ -159,7 +169,7 @@ func (s *RestoreStatus) namesOf(nodes []int) []string {
 
 func (s *RestoreStatus) unusedAttributes() []string {
 	var names []string
-	for node, attributes := range s.r.unused {
+	for node, attributes := range s.current().unused {
 		names = append(names, fmt.Sprintf("%s: %v", s.r.name(node), attributes))
 	}
 	slices.Sort(names)
@@ -172,7 +182,7 @@ func (s *RestoreStatus) Warnings() []string {
 	if s.r == nil {
 		return nil
 	}
-	warnings := slices.Clone(s.r.warnings)
+	warnings := s.current().warnings()
 	for _, name := range s.Unused() {
 		warnings = append(warnings, "Value in checkpoint could not be found in the restored object: "+name)
 	}
@@ -182,32 +192,24 @@ func (s *RestoreStatus) Warnings() []string {
 	return warnings
 }
 
-// Fill looks again at objects that only list their children, whose values
-// cannot notice a new child by themselves, and restores what has appeared. For
-// types that embed Node it is not needed.
+// Fill looks again at objects that only list their children or slot variables,
+// whose values cannot notice a new one by themselves, and restores what has
+// appeared, all of it or nothing. For types that embed Node it is not needed.
 func (s *RestoreStatus) Fill(ctx context.Context) error {
-	if s.r == nil || s.r.closed {
+	if s.r == nil {
 		return nil
 	}
-	for {
-		var starts []start
-		for object, names := range s.r.parkedOn {
-			for name, child := range object.Children() {
-				if p := names[name]; p != nil {
-					if _, done := s.r.bound[p.node]; !done {
-						starts = append(starts, start{p, child})
-					}
-				}
-			}
-		}
+	r := s.current()
+	for !r.closed {
+		starts := r.appeared()
 		if len(starts) == 0 {
 			return nil
 		}
-		slices.SortFunc(starts, func(a, b start) int { return a.p.node - b.p.node })
 		if err := restoreWaiting(ctx, starts); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 // Close gives up what waits, lets go of the files and of the pin that keeps

@@ -57,7 +57,8 @@ type Spec struct {
 
 // Snapshot is what a save writes for one value. Fixed-size dtypes give their
 // bytes in row-major little-endian order, in chunks of any size; string tensors
-// implement StringSnapshot too. The slices are only read, and not kept.
+// implement StringSnapshot too, and values whose Spec leaves a dimension open
+// ShapedSnapshot. The slices are only read, and not kept.
 type Snapshot interface {
 	Chunks() iter.Seq[[]byte]
 	Release()
@@ -68,6 +69,13 @@ type Snapshot interface {
 type StringSnapshot interface {
 	Snapshot
 	Strings() iter.Seq[[]byte]
+}
+
+// ShapedSnapshot is a Snapshot that tells its shape, where the Spec has a
+// dimension of −1.
+type ShapedSnapshot interface {
+	Snapshot
+	Shape() tensor.Shape
 }
 
 // Source is a stored tensor. Its checksum is checked by the call that reads it.
@@ -102,12 +110,16 @@ type SlotOwner interface {
 	Trackable
 	// SlotNames lists the slots in the optimizer's order.
 	SlotNames() []string
-	// Slot gives the slot variable of a variable, nil if there is none.
+	// Slot gives the slot variable of a variable, nil if there is none. It is a
+	// leaf: what it lists as children cannot be saved.
 	Slot(variable Trackable, name string) Trackable
 }
 
 // SlotCreator is a SlotOwner that makes slot variables when a checkpoint holds
-// values for them. A slot it does not want is nil.
+// values for them. A slot it does not want is nil. It is asked once everything
+// fits, before the first byte is read: a restore that finds damage then leaves
+// the slots as they were made. The slots of other SlotOwners wait until
+// RestoreStatus.Fill finds them.
 type SlotCreator interface {
 	SlotOwner
 	CreateSlot(variable Trackable, name string, spec Spec) (Trackable, error)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"strings"
 
 	"github.com/ckpt-go/ckpt/internal/fault"
@@ -31,7 +32,7 @@ func NewVariable[T tensor.Element](fullName string, shape tensor.Shape, data []T
 	if int64(len(data)) != n {
 		panic(fmt.Sprintf("ckpt: variable %q: %d values for shape %v", fullName, len(data), shape))
 	}
-	return &Variable[T]{fullName: defaultName(fullName), shape: shape, data: data}
+	return &Variable[T]{fullName: defaultName(fullName), shape: shape.Clone(), data: data}
 }
 
 // NewScalar makes a variable of rank 0.
@@ -144,17 +145,21 @@ type RawVariable struct {
 // it shares with the caller; nil means zeros. It panics if dtype has no fixed
 // size or data and shape do not fit.
 func NewRawVariable(fullName string, dtype tensor.DType, shape tensor.Shape, data []byte) *RawVariable {
-	n := mustElements(fullName, shape) * int64(dtype.Size())
 	if !dtype.Fixed() {
 		panic(fmt.Sprintf("ckpt: variable %q: dtype %v has no fixed size", fullName, dtype))
 	}
+	n := mustElements(fullName, shape)
+	if n > math.MaxInt64/int64(dtype.Size()) {
+		panic(fmt.Sprintf("ckpt: variable %q: impossible shape %v", fullName, shape))
+	}
+	n *= int64(dtype.Size())
 	if data == nil {
 		data = make([]byte, n)
 	}
 	if int64(len(data)) != n {
 		panic(fmt.Sprintf("ckpt: variable %q: %d bytes for %v %v", fullName, len(data), dtype, shape))
 	}
-	spec := Spec{Attribute: VariableValue, DType: dtype, Shape: shape, FullName: defaultName(fullName)}
+	spec := Spec{Attribute: VariableValue, DType: dtype, Shape: shape.Clone(), FullName: defaultName(fullName)}
 	return &RawVariable{spec: spec, data: data}
 }
 
@@ -204,7 +209,7 @@ func NewStringVariable(fullName string, shape tensor.Shape, elements [][]byte) *
 	if int64(len(elements)) != n {
 		panic(fmt.Sprintf("ckpt: variable %q: %d strings for shape %v", fullName, len(elements), shape))
 	}
-	spec := Spec{Attribute: VariableValue, DType: tensor.String, Shape: shape, FullName: defaultName(fullName)}
+	spec := Spec{Attribute: VariableValue, DType: tensor.String, Shape: shape.Clone(), FullName: defaultName(fullName)}
 	return &StringVariable{spec: spec, elements: elements}
 }
 

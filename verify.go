@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/ckpt-go/ckpt/bundle"
+	"github.com/ckpt-go/ckpt/internal/fault"
 	"github.com/ckpt-go/ckpt/storage"
 )
 
@@ -64,27 +65,25 @@ func VerifyDirectory(ctx context.Context, dir string, o *VerifyOptions) ([]*Veri
 		o = new(VerifyOptions)
 	}
 	d := openDirectory(dir, &FindOptions{Bucket: o.Bucket})
+	var candidates []candidate
 	var list []*Verified
-	candidates, err := d.candidates(ctx, "", func(_ string, args ...any) {
-		if len(args) > 1 {
-			if err, ok := args[1].(error); ok {
-				list = append(list, &Verified{Prefix: dir, Problems: []*CorruptError{ProblemOf(err)}})
-			}
+	for c, err := range d.candidates(ctx, "", func(err error) {
+		list = append(list, &Verified{Prefix: dir, Problems: []*CorruptError{ProblemOf(err)}})
+	}) {
+		if err != nil {
+			return nil, err
 		}
-	})
-	if err != nil {
-		return nil, err
+		candidates = append(candidates, c)
 	}
-	slices.Reverse(candidates)
-	for _, c := range candidates {
+	if len(candidates) == 0 && len(list) == 0 {
+		return nil, fmt.Errorf("ckpt: there is no checkpoint in %s: %w", dir, ErrNoCheckpoint)
+	}
+	for _, c := range slices.Backward(candidates) {
 		v, err := verify(ctx, c.at, o)
 		if err != nil {
 			return list, err
 		}
 		list = append(list, v)
-	}
-	if len(list) == 0 {
-		return nil, fmt.Errorf("ckpt: there is no checkpoint in %s: %w", dir, ErrNoCheckpoint)
 	}
 	return list, nil
 }
@@ -94,14 +93,19 @@ func verify(ctx context.Context, at place, o *VerifyOptions) (*Verified, error) 
 	defer pin(at)()
 	rd, err := bundle.Open(ctx, at.bucket, at.name, nil)
 	if err != nil {
-		v.Problems = append(v.Problems, ProblemOf(err))
+		v.Problems = append(v.Problems, problemAt(err, at))
 		return v, ctx.Err()
 	}
 	defer rd.Close()
-	bad := make(map[string]bool)
+	bad := make(map[string]bool) // tensors, and files
 	for p := range rd.CheckLayout(ctx) {
 		v.Problems = append(v.Problems, p)
-		bad[p.Key] = true
+		if bad[p.Key] = true; p.Key == "" {
+			bad[p.File] = true
+		}
+	}
+	if ctx.Err() != nil {
+		return v, ctx.Err()
 	}
 	total, err := storedBytes(rd)
 	if err != nil {
@@ -112,25 +116,39 @@ func verify(ctx context.Context, at place, o *VerifyOptions) (*Verified, error) 
 		if err != nil {
 			break
 		}
+		file := baseName(bundle.DataName(at.name, int(it.Entry.Shard), int(rd.Header().NumShards)))
+		if it.IsSlice || bad[it.Key] || len(it.Entry.Slices) == 0 && bad[file] {
+			continue
+		}
+		err := rd.Check(ctx, it.Key)
 		if ctx.Err() != nil {
 			return v, ctx.Err()
 		}
-		if it.IsSlice || bad[it.Key] {
-			continue
-		}
-		if err := rd.Check(ctx, it.Key); err != nil {
-			v.Problems = append(v.Problems, ProblemOf(err))
+		if err != nil {
+			v.Problems = append(v.Problems, problemAt(fault.Locate(err, file, it.Key), at))
 		}
 		if done += it.Entry.Size; o.Progress != nil {
 			o.Progress(at.prefix, done, total)
 		}
 	}
-	if _, err := rd.Entry(graphKey); err == nil && !slices.ContainsFunc(v.Problems, func(p *CorruptError) bool { return p.Key == graphKey }) {
-		if _, err := readGraph(ctx, rd, at); err != nil {
-			v.Problems = append(v.Problems, ProblemOf(err))
-		}
+	return v, v.checkGraph(ctx, rd, at)
+}
+
+// checkGraph decodes the object graph, unless its bytes are known to be bad.
+func (v *Verified) checkGraph(ctx context.Context, rd *bundle.Reader, at place) error {
+	file := ""
+	if entry, err := rd.Entry(graphKey); err == nil {
+		file = baseName(bundle.DataName(at.name, int(entry.Shard), int(rd.Header().NumShards)))
+	} else if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return v, nil
+	if slices.ContainsFunc(v.Problems, func(p *CorruptError) bool { return p.Key == graphKey || p.Key == "" && p.File == file }) {
+		return nil
+	}
+	if _, err := readGraph(ctx, rd, at); err != nil && ctx.Err() == nil {
+		v.Problems = append(v.Problems, problemAt(err, at))
+	}
+	return ctx.Err()
 }
 
 func storedBytes(rd *bundle.Reader) (total int64, err error) {
@@ -165,6 +183,18 @@ func ProblemOf(err error) *CorruptError {
 	return p
 }
 
+// problemAt is ProblemOf for a checkpoint whose error names no file: then it is
+// the index that could not be opened.
+func problemAt(err error, at place) *CorruptError {
+	p := ProblemOf(err)
+	if p.File == "" {
+		named := *p
+		named.File = baseName(bundle.IndexName(at.name))
+		return &named
+	}
+	return p
+}
+
 // Found is the newest good checkpoint of a directory.
 type Found struct {
 	Prefix  string      // "" if there is none
@@ -179,12 +209,11 @@ func FindGood(ctx context.Context, dir string, o *VerifyOptions) (*Found, error)
 		o = new(VerifyOptions)
 	}
 	d := openDirectory(dir, &FindOptions{Bucket: o.Bucket})
-	candidates, err := d.candidates(ctx, "ckpt", func(string, ...any) {})
-	if err != nil {
-		return nil, err
-	}
 	f := new(Found)
-	for _, c := range candidates {
+	for c, err := range d.candidates(ctx, "", func(error) {}) {
+		if err != nil {
+			return nil, err
+		}
 		v, err := verify(ctx, c.at, o)
 		if err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 package ckpt
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -8,39 +9,33 @@ import (
 	"github.com/ckpt-go/ckpt/objectgraph"
 )
 
-// root is where a walk begins: node 0 with its own children, then the
-// dependencies that a rooted Checkpoint attaches to it.
-type root struct {
-	object   Trackable
-	attached []edge
-}
-
-// plan is what a save writes: the graph, and the values in the order TensorFlow
-// writes them.
-type plan struct {
-	objects []Trackable // by node id
-	graph   objectgraph.Graph
-	items   []item
-}
-
-type item struct {
-	key   string
-	value Value
-	spec  Spec
-}
-
 // walker numbers the objects breadth-first, the first path found naming each
-// (TensorFlow's TrackableView._descendants_with_paths).
+// (TensorFlow's TrackableView._descendants_with_paths). Slot variables, which
+// no edge leads to, come last.
 type walker struct {
 	root    root
 	ids     map[Trackable]int
 	objects []Trackable
-	paths   []string // escaped key paths
-	edges   [][]objectgraph.Edge
+	origins []origin
+	edges   [][]objectgraph.Edge // none for slot variables
+	slots   []slotEdge
+}
+
+// origin is how a walk came to an object.
+type origin struct {
+	path   string // escaped, the beginning of its keys
+	name   string // of the edge or slot
+	parent int    // −1 for the root; the optimizer for slot variables
+	of     int    // the variable, for slot variables
+}
+
+type slotEdge struct {
+	optimizer int
+	objectgraph.SlotVariable
 }
 
 func walk(from root) (*walker, error) {
-	w := &walker{root: from, ids: map[Trackable]int{from.object: 0}, objects: []Trackable{from.object}, paths: []string{""}}
+	w := &walker{root: from, ids: map[Trackable]int{from.object: 0}, objects: []Trackable{from.object}, origins: []origin{{parent: -1}}}
 	for id := 0; id < len(w.objects); id++ {
 		if err := w.expand(id); err != nil {
 			return nil, err
@@ -51,88 +46,92 @@ func walk(from root) (*walker, error) {
 
 func (w *walker) expand(id int) error {
 	var edges []objectgraph.Edge
-	var seen map[string]bool
-	add := func(name string, child Trackable) error {
-		if seen[name] {
-			return fmt.Errorf("ckpt: object %s lists the child %q twice", w.name(id), name)
-		}
-		if seen == nil {
-			seen = make(map[string]bool)
-		}
-		seen[name] = true
-		if err := checkTrackable(name, child); err != nil {
-			return fmt.Errorf("%w (below %s)", err, w.name(id))
-		}
-		to, known := w.ids[child]
-		if !known {
-			to = len(w.objects)
-			w.ids[child] = to
-			w.objects = append(w.objects, child)
-			w.paths = append(w.paths, objectgraph.JoinPath(w.paths[id], name))
-		}
-		edges = append(edges, objectgraph.Edge{Name: name, Node: to})
-		return nil
-	}
-	for name, child := range w.children(id) {
-		if err := add(name, child); err != nil {
+	for name, child := range w.objects[id].Children() {
+		e, err := w.edge(id, name, child)
+		if err != nil {
 			return err
+		}
+		edges = append(edges, e)
+	}
+	if name, twice := duplicate(edges); twice {
+		return fmt.Errorf("ckpt: object %s lists the child %q twice", w.name(id), name)
+	}
+	if id == 0 {
+		own := len(edges)
+		for _, a := range w.root.attached() {
+			e, err := w.edge(id, a.name, a.child)
+			if err != nil {
+				return err
+			}
+			// The root may have tracked it by itself since. TensorFlow then writes the
+			// edge twice.
+			for _, o := range edges[:own] {
+				if o.Name == e.Name && o.Node != e.Node {
+					return fmt.Errorf("ckpt: root.%s is another object than the one given to NewRooted", a.name)
+				}
+			}
+			edges = append(edges, e)
 		}
 	}
 	w.edges = append(w.edges, edges)
 	return nil
 }
 
-// children yields the children of an object, the attached ones of node 0 last.
-func (w *walker) children(id int) func(func(string, Trackable) bool) {
-	return func(yield func(string, Trackable) bool) {
-		for name, child := range w.objects[id].Children() {
-			if !yield(name, child) {
-				return
-			}
-		}
+func (w *walker) edge(id int, name string, child Trackable) (objectgraph.Edge, error) {
+	if err := checkTrackable(name, child); err != nil {
+		return objectgraph.Edge{}, fmt.Errorf("%w (below %s)", err, w.name(id))
+	}
+	to, known := w.ids[child]
+	if !known {
+		path := objectgraph.Escape(name)
 		if id != 0 {
-			return
+			path = w.origins[id].path + "/" + path
 		}
-		for _, e := range w.root.attached {
-			if !yield(e.name, e.child) {
-				return
+		to = w.number(child, origin{path: path, name: name, parent: id})
+	}
+	return objectgraph.Edge{Name: name, Node: to}, nil
+}
+
+func (w *walker) number(object Trackable, from origin) int {
+	id := len(w.objects)
+	w.ids[object] = id
+	w.objects = append(w.objects, object)
+	w.origins = append(w.origins, from)
+	return id
+}
+
+// duplicate finds a name that two edges have.
+func duplicate(edges []objectgraph.Edge) (string, bool) {
+	if len(edges) <= manyEdges {
+		for i, e := range edges {
+			for _, other := range edges[:i] {
+				if other.Name == e.Name {
+					return e.Name, true
+				}
 			}
 		}
+		return "", false
 	}
-}
-
-// name is an object's path for messages.
-func (w *walker) name(id int) string {
-	if w.paths[id] == "" {
-		return "(root)"
+	seen := make(map[string]struct{}, len(edges))
+	for _, e := range edges {
+		seen[e.Name] = struct{}{}
 	}
-	return "(root)." + strings.ReplaceAll(w.paths[id], "/", ".")
-}
-
-// newPlan walks the objects and lays the save out. It does no I/O.
-func newPlan(from root) (*plan, error) {
-	w, err := walk(from)
-	if err != nil {
-		return nil, err
+	if len(seen) == len(edges) {
+		return "", false
 	}
-	p := &plan{objects: w.objects}
-	p.graph.Nodes = make([]objectgraph.Node, len(w.objects))
-	for id := range w.objects {
-		p.graph.Nodes[id].Children = w.edges[id]
+	clear(seen)
+	for _, e := range edges {
+		if _, twice := seen[e.Name]; twice {
+			return e.Name, true
+		}
+		seen[e.Name] = struct{}{}
 	}
-	if err := p.addSlots(w); err != nil {
-		return nil, err
-	}
-	if err := p.addValues(w); err != nil {
-		return nil, err
-	}
-	p.graph.SetHasValues()
-	return p, nil
+	return "", false
 }
 
 // addSlots numbers the slot variables behind all other objects
 // (TensorFlow's serialize_slot_variables).
-func (p *plan) addSlots(w *walker) error {
+func (w *walker) addSlots() error {
 	reachable := len(w.objects)
 	for id := range reachable {
 		owner, ok := w.objects[id].(SlotOwner)
@@ -142,85 +141,64 @@ func (p *plan) addSlots(w *walker) error {
 		for _, name := range owner.SlotNames() {
 			for original := range reachable {
 				slot := owner.Slot(w.objects[original], name)
-				if slot == nil {
+				if absent(slot) {
 					continue
 				}
-				if err := identity(slot); err != nil {
-					return fmt.Errorf("ckpt: slot %q of %s: %w", name, w.name(original), err)
+				if err := w.addSlot(id, original, name, slot); err != nil {
+					return fmt.Errorf("ckpt: slot %q of %s for %s: %w", name, w.name(id), w.name(original), err)
 				}
-				if _, known := w.ids[slot]; known {
-					return fmt.Errorf("ckpt: slot %q of %s is tracked as an object too, or twice", name, w.name(original))
-				}
-				for child := range slot.Children() {
-					return fmt.Errorf("ckpt: slot %q of %s has a child %q; slot variables are leaves", name, w.name(original), child)
-				}
-				to := len(p.objects)
-				w.ids[slot] = to
-				w.objects = append(w.objects, slot)
-				w.paths = append(w.paths, objectgraph.SlotPath(w.paths[original], w.paths[id], name))
-				p.objects = w.objects
-				p.graph.Nodes = append(p.graph.Nodes, objectgraph.Node{})
-				p.graph.Nodes[id].Slots = append(p.graph.Nodes[id].Slots,
-					objectgraph.SlotVariable{Name: name, Original: original, Node: to})
 			}
 		}
 	}
+	return nil
+}
+
+func (w *walker) addSlot(optimizer, original int, name string, slot Trackable) error {
+	if err := identity(slot); err != nil {
+		return err
+	}
+	if _, known := w.ids[slot]; known {
+		return errors.New("it is tracked as an object too, or twice as a slot")
+	}
+	for child := range slot.Children() {
+		return fmt.Errorf("it has a child %q; slot variables are leaves", child)
+	}
+	path := objectgraph.SlotPath(w.origins[original].path, w.origins[optimizer].path, name)
+	to := w.number(slot, origin{path: path, name: name, parent: optimizer, of: original})
+	w.slots = append(w.slots, slotEdge{optimizer, objectgraph.SlotVariable{Name: name, Original: original, Node: to}})
 	return nil
 }
 
 // withSlots is every object a save would write, slot variables last.
 func (w *walker) withSlots() ([]Trackable, error) {
-	p := &plan{objects: w.objects}
-	p.graph.Nodes = make([]objectgraph.Node, len(w.objects))
-	err := p.addSlots(w)
-	return p.objects, err
+	err := w.addSlots()
+	return w.objects, err
 }
 
-// addValues lists the tensors: those of ordinary objects in node order, then
-// configuration (PythonState) in node order.
-func (p *plan) addValues(w *walker) error {
-	var late []item
-	keys := make(map[string]bool)
-	for id, object := range p.objects {
-		saveable, ok := object.(Saveable)
-		if !ok {
-			continue
-		}
-		for _, value := range saveable.Values() {
-			spec := value.Spec()
-			if err := checkSpec(spec); err != nil {
-				return fmt.Errorf("ckpt: object %s: %w", w.name(id), err)
-			}
-			key := objectgraph.AttributeKey(w.paths[id], spec.Attribute)
-			if keys[key] || key == objectgraph.Key {
-				return fmt.Errorf("ckpt: object %s: duplicate key %q", w.name(id), key)
-			}
-			keys[key] = true
-			fullName, _, _ := strings.Cut(spec.FullName, ":")
-			p.graph.Nodes[id].Attributes = append(p.graph.Nodes[id].Attributes,
-				objectgraph.Attribute{Name: spec.Attribute, FullName: fullName, Key: key})
-			it := item{key: key, value: value, spec: spec}
-			if spec.State {
-				late = append(late, it)
-			} else {
-				p.items = append(p.items, it)
-			}
-		}
+// name is an object's path for messages: (root).model.dense.
+func (w *walker) name(id int) string {
+	if id >= len(w.objects)-len(w.slots) {
+		o := w.origins[id]
+		return fmt.Sprintf("%s's state '%s' for %s", w.name(o.parent), o.name, w.name(o.of))
 	}
-	p.items = append(p.items, late...)
-	return nil
+	var names []string
+	for ; id > 0; id = w.origins[id].parent {
+		names = append(names, w.origins[id].name)
+	}
+	var b strings.Builder
+	b.WriteString("(root)")
+	for i := len(names) - 1; i >= 0; i-- {
+		b.WriteString("." + names[i])
+	}
+	return b.String()
 }
 
-func checkSpec(spec Spec) error {
-	switch {
-	case spec.Attribute == "":
-		return fmt.Errorf("a value without an attribute name")
-	case strings.ContainsAny(spec.Attribute, "./"):
-		return fmt.Errorf("attribute %q: names with \".\" or \"/\" can be saved but not restored by TensorFlow; choose another", spec.Attribute)
-	case !spec.DType.Known():
-		return fmt.Errorf("attribute %q: unknown dtype %v", spec.Attribute, spec.DType)
+func absent(t Trackable) bool {
+	if t == nil {
+		return true
 	}
-	return nil
+	v := reflect.ValueOf(t)
+	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // identity refuses objects whose pointers do not tell them apart.

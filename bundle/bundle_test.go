@@ -147,6 +147,12 @@ func TestBU5Variants(t *testing.T) {
 	if got.DType() != tensor.Variant || !slices.EqualFunc(got.Strings(), elements, bytes.Equal) {
 		t.Errorf("got %v %q, want %q", got, got.Strings(), elements)
 	}
+	if name, err := bundle.VariantType(got.Strings()[1]); name != "Test" || err != nil {
+		t.Errorf("got type %q, %v, want Test", name, err)
+	}
+	if _, err := bundle.VariantType([]byte("\x0a\x05x")); !errors.Is(err, bundle.ErrCorrupt) {
+		t.Errorf("got error %v, want corrupt", err)
+	}
 	mustSave(t, b, "copy", named{"v", got})
 	if !bytes.Equal(get(t, b, "copy.data-00000-of-00001"), get(t, b, "p.data-00000-of-00001")) || !bytes.Equal(get(t, b, "copy.index"), get(t, b, "p.index")) {
 		t.Error("the copy differs")

@@ -17,7 +17,13 @@ import (
 // beside a Writer of a matching prefix, and returns the names it removed, also
 // when it fails later.
 func Clean(ctx context.Context, b storage.Bucket, match func(prefix string) bool) (removed []string, err error) {
-	undone, gone, err := traces(ctx, b, match)
+	return CleanFolder(ctx, b, "", match)
+}
+
+// CleanFolder is Clean for a folder of the bucket, whose name ends in a slash.
+// Unpublished files are removed as far as the bucket's Leftovers reach.
+func CleanFolder(ctx context.Context, b storage.Bucket, folder string, match func(prefix string) bool) (removed []string, err error) {
+	undone, gone, err := traces(ctx, b, folder, match)
 	if err != nil {
 		return nil, err
 	}
@@ -33,6 +39,10 @@ func Clean(ctx context.Context, b storage.Bucket, match func(prefix string) bool
 		if err := c.orphans(ctx, prefix); err != nil {
 			return c.removed, err
 		}
+		// The evidence must not be gone before what it is evidence of.
+		if err := syncRemovals(ctx, b); err != nil {
+			return c.removed, err
+		}
 		if err := c.remove(ctx, IndexName(goneOf(prefix))); err != nil {
 			return c.removed, err
 		}
@@ -43,9 +53,10 @@ func Clean(ctx context.Context, b storage.Bucket, match func(prefix string) bool
 	return c.removed, errors.Join(err, syncRemovals(ctx, b))
 }
 
-// traces lists the prefixes that overwrites and removals left marks of.
-func traces(ctx context.Context, b storage.Bucket, match func(string) bool) (undone, gone []string, err error) {
-	for info, err := range b.List(ctx, "") {
+// traces lists the prefixes of a folder that overwrites and removals left marks
+// of.
+func traces(ctx context.Context, b storage.Bucket, folder string, match func(string) bool) (undone, gone []string, err error) {
+	for info, err := range b.List(ctx, folder+markPrefix) {
 		if errors.Is(err, fs.ErrNotExist) {
 			break // no folder, no traces
 		}
@@ -157,6 +168,9 @@ func (c *cleaner) leftovers(ctx context.Context, s storage.Sweeper, match func(s
 		}
 		if l.Name == IndexName(prefix) {
 			if err := c.orphans(ctx, prefix); err != nil {
+				return err
+			}
+			if err := syncRemovals(ctx, c.bucket); err != nil {
 				return err
 			}
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ckpt-go/ckpt/internal/crc32c"
 	"github.com/ckpt-go/ckpt/internal/fault"
+	"github.com/ckpt-go/ckpt/internal/wire"
 	"github.com/ckpt-go/ckpt/tensor"
 )
 
@@ -240,4 +241,18 @@ func (s *span) scanVariants(ctx context.Context, keep func(p []byte)) error {
 		return s.corrupt(fault.KindEntry, "invalid size in bundle entry: the variants do not fill the %d bytes", s.entry.Size)
 	}
 	return s.check(crc)
+}
+
+// VariantType returns the name of the C++ type of a serialized variant
+// element, such as Reader.Tensor lists them; the rest of the element means
+// something to TensorFlow only.
+func VariantType(element []byte) (string, error) {
+	const typeName = 1 // of VariantTensorDataProto
+	var name string
+	d := wire.NewDecoder(element)
+	eachField(d, typeName, wire.BytesType, func(p []byte) { name = string(p) })
+	if err := d.Err(); err != nil {
+		return "", fault.Corrupt(fault.KindFormat, "variant is not parseable: %w", err)
+	}
+	return name, nil
 }

@@ -89,6 +89,30 @@ func appendShape(b []byte, shape tensor.Shape) []byte {
 // dimensions, which nobody writes, are dropped. What does not parse is
 // ErrCorrupt. The result shares no memory with b.
 func DecodeEntry(b []byte) (Entry, error) {
+	return decodeEntry(b, new(shapes))
+}
+
+// shapes hands out memory for the shapes of many entries.
+type shapes struct {
+	block tensor.Shape
+	large bool // blocks are worth it
+}
+
+// take returns an empty shape with room for n dimensions.
+func (s *shapes) take(n int) tensor.Shape {
+	const dims = 256
+	if !s.large || n > dims {
+		return make(tensor.Shape, 0, n)
+	}
+	if n > len(s.block) {
+		s.block = make(tensor.Shape, dims)
+	}
+	taken := s.block[:0:n]
+	s.block = s.block[n:]
+	return taken
+}
+
+func decodeEntry(b []byte, room *shapes) (Entry, error) {
 	var e Entry
 	var masked uint32
 	d := wire.NewDecoder(b)
@@ -97,7 +121,7 @@ func DecodeEntry(b []byte) (Entry, error) {
 		case field == entryDType && typ == wire.Varint:
 			e.DType = tensor.DType(int32(d.Uvarint()))
 		case field == entryShape && typ == wire.BytesType:
-			e.Shape = decodeShape(d, e.Shape)
+			e.Shape = decodeShape(d, e.Shape, room)
 		case field == entryShard && typ == wire.Varint:
 			e.Shard = int32(d.Uvarint())
 		case field == entryOffset && typ == wire.Varint:
@@ -126,12 +150,12 @@ func DecodeEntry(b []byte) (Entry, error) {
 // decodeShape appends the dimensions of a TensorShapeProto. unknown_rank is
 // passed over as in TensorFlow, where such a shape counts as the scalar its
 // missing dimensions make it.
-func decodeShape(outer *wire.Decoder, shape tensor.Shape) tensor.Shape {
+func decodeShape(outer *wire.Decoder, shape tensor.Shape, room *shapes) tensor.Shape {
 	p := outer.LenBytes()
 	d := wire.NewDecoder(p)
 	if shape == nil && len(p) > 0 {
 		// Most dimensions take four bytes or more; a shape of many zeros grows.
-		shape = make(tensor.Shape, 0, len(p)/4+1)
+		shape = room.take(len(p)/4 + 1)
 	}
 	for d.Len() > 0 && d.Err() == nil {
 		field, typ := d.Tag()

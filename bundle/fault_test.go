@@ -244,6 +244,52 @@ func TestOpenThroughUndo(t *testing.T) {
 	wantErr(t, err, fs.ErrNotExist, ".ckpt-undo.p.data-00000-of-00001")
 }
 
+// TestRecoverUnderReader settles an overwrite while its old checkpoint is read.
+func TestRecoverUnderReader(t *testing.T) {
+	b := mem.New()
+	mustSave(t, b, ".ckpt-undo.p", state(t, 1)...)
+	r := open(t, b, "p")
+	if err := bundle.Recover(t.Context(), b, "p"); err != nil {
+		t.Fatal(err)
+	}
+	if got := values[float32](t, r, "x"); got[0] != 1 {
+		t.Errorf("got %v, want 1", got)
+	}
+}
+
+// TestUnreadable fails each operation of opening and reading in turn: that is
+// no damage.
+func TestUnreadable(t *testing.T) {
+	for n := 1; ; n++ {
+		f := storagetest.NewFaulty(mem.New())
+		mustSave(t, f, "p", state(t, 1)...)
+		f.Set(storagetest.Fault{N: n, Err: errDisk})
+		r, err := bundle.Open(t.Context(), f, "p", nil)
+		if err == nil {
+			defer r.Close()
+			for _, key := range []string{"x", "s"} {
+				if err == nil {
+					_, err = r.Tensor(t.Context(), key)
+				}
+			}
+			if err == nil {
+				err = r.Check(t.Context(), "x")
+			}
+		}
+		if !f.Fired() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+		wantErr(t, err, errDisk)
+		var c *bundle.CorruptError
+		if errors.Is(err, bundle.ErrCorrupt) || !errors.As(err, &c) || c.Kind != "unreadable" || !strings.HasPrefix(c.File, "p.") {
+			t.Errorf("operation %d of %q: got %#v, want an unreadable file", n, f.Operations(), err)
+		}
+	}
+}
+
 func TestRecover(t *testing.T) {
 	type files = map[string]float32 // prefix → state
 	for _, c := range []struct {
@@ -263,8 +309,11 @@ func TestRecover(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := mem.New()
-			for prefix, value := range c.have {
-				mustSave(t, b, prefix, state(t, value)...)
+			// The other way round, saving p would settle what it finds.
+			for _, prefix := range []string{"p", ".ckpt-undo.p"} {
+				if value, ok := c.have[prefix]; ok {
+					mustSave(t, b, prefix, state(t, value)...)
+				}
 			}
 			if c.damage != "" {
 				put(t, b, c.damage, []byte("damaged"))
@@ -391,86 +440,4 @@ func TestClean(t *testing.T) {
 	if err != nil || len(none) > 0 {
 		t.Errorf("a Clean of no folder: %q, %v", none, err)
 	}
-}
-
-// TestCrash pulls the plug after each step of saves and a removal, and loses
-// any part of what was not synced: what was acknowledged is there, whole, and
-// Clean leaves nothing but checkpoints.
-func TestCrash(t *testing.T) {
-	for _, share := range []float64{0, 0.3, 0.7, 1} {
-		t.Run(fmt.Sprint(share), func(t *testing.T) {
-			for steps := 0; ; steps++ {
-				crashed := false
-				for seed := range uint64(8) {
-					c := storagetest.NewCrashable()
-					c.CrashAfter(steps)
-					acknowledged := workload(t, c)
-					crashed = c.Crashed()
-					checkCrash(t, c.Crash(seed, share), acknowledged, share == 0 || share == 1, fmt.Sprintf("%d steps, seed %d, %q", steps, seed, c.Steps()))
-				}
-				if !crashed {
-					return
-				}
-			}
-		})
-	}
-}
-
-// workload saves p three times and q once, and removes q. It returns how far
-// that came.
-func workload(t *testing.T, b storage.Bucket) (acknowledged int) {
-	actions := []func() error{
-		func() error { return save(t.Context(), b, "p", state(t, 1)...) },
-		func() error { return save(t.Context(), b, "q", state(t, 9)...) },
-		func() error { return save(t.Context(), b, "p", state(t, 2)...) },
-		func() error { return bundle.Remove(t.Context(), b, "q") },
-		func() error { return save(t.Context(), b, "p", state(t, 3)...) },
-	}
-	for i, action := range actions {
-		if action() != nil {
-			return i
-		}
-	}
-	return len(actions)
-}
-
-func checkCrash(t *testing.T, b storage.Bucket, acknowledged int, inOrder bool, when string) {
-	t.Helper()
-	// What p may be after that many actions: the state of the last save, or of
-	// the one that was interrupted.
-	allowed := [][]float32{{0, 1}, {1}, {1, 2}, {2}, {2, 3}, {3}}[acknowledged]
-	check := func(stage string) float32 {
-		t.Helper()
-		got, err := stateOf(t, b, "p")
-		if err != nil && !errors.Is(err, fs.ErrNotExist) || !slices.Contains(allowed, got) {
-			t.Errorf("%s, %s: got p = %v, %v, want one of %v", when, stage, got, err, allowed)
-		}
-		if q, err := stateOf(t, b, "q"); err != nil && (!errors.Is(err, fs.ErrNotExist) || acknowledged == 2) {
-			t.Errorf("%s, %s: got q = %v, %v", when, stage, q, err)
-		}
-		return got
-	}
-	before := check("at once")
-	if _, err := bundle.Clean(t.Context(), b, func(string) bool { return true }); err != nil {
-		t.Errorf("%s: Clean: %v", when, err)
-	}
-	if after := check("after Clean"); after != before {
-		t.Errorf("%s: Clean turned p = %v into %v", when, before, after)
-	}
-	for _, name := range files(t, b) {
-		prefix, _, _, isData := bundle.ParseDataName(name)
-		if !isData {
-			prefix = strings.TrimSuffix(name, ".index")
-		}
-		found, err := bundle.Exists(t.Context(), b, prefix)
-		if isData && !found && !inOrder {
-			// A disk that kept the name of the data, but forgot that of the index
-			// which was created before, has lost the proof that it is ours.
-			continue
-		}
-		if !found || err != nil || strings.HasPrefix(name, ".") {
-			t.Errorf("%s: Clean left %s", when, name)
-		}
-	}
-	wantNoLeftovers(t, b)
 }

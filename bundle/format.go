@@ -75,8 +75,9 @@ const (
 // pattern for checkpoints finds them, and keep the ending of the file they
 // stand for.
 const (
-	undoPrefix = ".ckpt-undo." // the old files of a prefix that is being overwritten
-	gonePrefix = ".ckpt-gone." // the index of a prefix that is being removed
+	markPrefix = ".ckpt-"             // what all of them begin with
+	undoPrefix = markPrefix + "undo." // the old files of a prefix that is being overwritten
+	gonePrefix = markPrefix + "gone." // the index of a prefix that is being removed
 )
 
 // chunkSize is how much is written or read, and its checksum taken, at once:

@@ -3,6 +3,7 @@ package bundle_test
 import (
 	"bytes"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -232,10 +233,16 @@ func TestHostileEntries(t *testing.T) {
 			b := mem.New()
 			putIndex(t, b, "p.index", bundle.Header{NumShards: 1, Producer: 1}, map[string]bundle.Entry{"x": c.entry})
 			put(t, b, "p.data-00000-of-00001", make([]byte, 16))
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
 			r := open(t, b, "p")
 			_, err := r.Tensor(t.Context(), "x")
 			wantErr(t, err, c.class, c.want)
 			wantErr(t, r.Check(t.Context(), "x"), c.class, c.want)
+			runtime.ReadMemStats(&after)
+			if got := after.TotalAlloc - before.TotalAlloc; got > 1<<20 {
+				t.Errorf("allocated %d bytes for files of less than 1 KiB", got)
+			}
 			found := 0
 			for finding := range r.CheckLayout(t.Context()) {
 				found++

@@ -16,6 +16,13 @@ func (r *Reader) ReadInto(ctx context.Context, key string, dst []byte) error {
 	if err != nil {
 		return err
 	}
+	return r.ReadEntry(ctx, key, &e, dst)
+}
+
+// ReadEntry is ReadInto for an entry that Entry or Entries returned with its
+// key. It saves looking the key up again, which for an index of many blocks
+// read in another order than its own means reading a block each time.
+func (r *Reader) ReadEntry(ctx context.Context, key string, e *Entry, dst []byte) error {
 	if !e.DType.Fixed() && e.DType.Known() {
 		return mismatch(key, "elements of dtype %s have no fixed size", e.DType)
 	}
@@ -23,7 +30,7 @@ func (r *Reader) ReadInto(ctx context.Context, key string, dst []byte) error {
 		return r.readV1(ctx, key, dst)
 	}
 	if len(e.Slices) == 0 {
-		s, err := r.span(ctx, key, &e)
+		s, err := r.span(ctx, key, e)
 		if err != nil {
 			return err
 		}
@@ -32,7 +39,7 @@ func (r *Reader) ReadInto(ctx context.Context, key string, dst []byte) error {
 		}
 		return s.readFixed(ctx, dst)
 	}
-	pieces, err := r.pieces(ctx, key, &e)
+	pieces, err := r.pieces(ctx, key, e)
 	if err != nil {
 		return err
 	}

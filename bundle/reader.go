@@ -43,8 +43,10 @@ type Reader struct {
 	header Header
 	v1     *v1 // not nil for the format before bundles, which has no file and table
 
+	ahead window
+
 	mu     sync.Mutex
-	shards map[int32]storage.File
+	shards map[int32]*shard
 	closed bool
 }
 
@@ -77,10 +79,13 @@ func Open(ctx context.Context, b storage.Bucket, prefix string, o *ReaderOptions
 // that may be another.
 func openAt(ctx context.Context, b storage.Bucket, prefix, actual string, o *ReaderOptions) (*Reader, error) {
 	f, err := b.Open(ctx, IndexName(actual))
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	r := &Reader{bucket: b, prefix: prefix, actual: actual, file: f, shards: make(map[int32]storage.File)}
+	if err != nil {
+		return nil, openError(err, path.Base(IndexName(actual)), "")
+	}
+	r := &Reader{bucket: b, prefix: prefix, actual: actual, file: f, shards: make(map[int32]*shard)}
 	if err := r.readHeader(o); err != nil {
 		return nil, errors.Join(r.locate(err, ""), f.Close())
 	}
@@ -109,7 +114,12 @@ func (r *Reader) readHeader(o *ReaderOptions) error {
 // locate names the index, and the tensor if one is meant, in an error about
 // the index.
 func (r *Reader) locate(err error, key string) error {
-	return fault.Locate(err, path.Base(IndexName(r.actual)), key)
+	name := path.Base(IndexName(r.actual))
+	var c *CorruptError
+	if errors.As(err, &c) {
+		return fault.Locate(err, name, key)
+	}
+	return openError(err, name, key)
 }
 
 // Header returns the header of the index.
@@ -134,6 +144,7 @@ func (r *Reader) Entries() iter.Seq2[Item, error] {
 		return r.v1.entries()
 	}
 	return func(yield func(Item, error) bool) {
+		room := &shapes{large: true}
 		for e, err := range r.table.All() {
 			if err != nil {
 				yield(Item{}, r.locate(err, ""))
@@ -144,7 +155,7 @@ func (r *Reader) Entries() iter.Seq2[Item, error] {
 			}
 			item := Item{Key: string(e.Key)}
 			item.IsSlice = isSliceKey(item.Key)
-			if item.Entry, err = DecodeEntry(e.Value); err != nil {
+			if item.Entry, err = decodeEntry(e.Value, room); err != nil {
 				yield(Item{}, r.locate(err, errKey(item.Key)))
 				return
 			}
@@ -196,8 +207,14 @@ func (e *keyError) Error() string {
 // Unwrap gives the class.
 func (e *keyError) Unwrap() error { return fs.ErrNotExist }
 
+// shard is an open data file.
+type shard struct {
+	storage.File
+	name string // base name
+}
+
 // shard opens the data file of an entry, once.
-func (r *Reader) shard(ctx context.Context, number int32) (storage.File, error) {
+func (r *Reader) shard(ctx context.Context, number int32) (*shard, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -206,12 +223,20 @@ func (r *Reader) shard(ctx context.Context, number int32) (storage.File, error) 
 	if f, ok := r.shards[number]; ok {
 		return f, nil
 	}
-	f, err := r.bucket.Open(ctx, r.dataName(number))
+	name := r.dataName(number)
+	f, err := r.bucket.Open(ctx, name)
+	if r.actual != r.prefix && errors.Is(err, fs.ErrNotExist) {
+		// Recover may have put the file back in its place meanwhile.
+		if back, err2 := r.bucket.Open(ctx, moveName(name, r.actual, r.prefix)); err2 == nil {
+			f, err = back, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	r.shards[number] = f
-	return f, nil
+	opened := &shard{File: f, name: path.Base(name)}
+	r.shards[number] = opened
+	return opened, nil
 }
 
 func (r *Reader) dataName(shard int32) string {
@@ -226,6 +251,7 @@ func (r *Reader) Close() error {
 		return nil
 	}
 	r.closed = true
+	r.ahead.release()
 	if r.v1 != nil {
 		return errors.Join(r.v1.close()...)
 	}

@@ -169,14 +169,8 @@ func Remove(ctx context.Context, b storage.Bucket, prefix string) error {
 // removeIndex takes the index away, keeping it as evidence that the data files
 // may go too, and makes that durable before any of them does.
 func removeIndex(ctx context.Context, b storage.Bucket, prefix string) error {
-	if l, ok := b.(storage.Linker); ok {
-		gone := IndexName(goneOf(prefix))
-		if err := remove(ctx, b, gone); err != nil {
-			return err
-		}
-		if err := l.Link(ctx, IndexName(prefix), gone); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-			return err
-		}
+	if err := link(ctx, b, IndexName(prefix), IndexName(goneOf(prefix))); err != nil {
+		return err
 	}
 	if err := b.Remove(ctx, IndexName(prefix)); err != nil {
 		return err
@@ -188,6 +182,9 @@ func removeIndex(ctx context.Context, b storage.Bucket, prefix string) error {
 // evidence last.
 func finishRemoval(ctx context.Context, b storage.Bucket, prefix string) error {
 	if err := removeData(ctx, b, prefix); err != nil {
+		return err
+	}
+	if err := syncRemovals(ctx, b); err != nil {
 		return err
 	}
 	return remove(ctx, b, IndexName(goneOf(prefix)))

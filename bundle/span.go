@@ -32,6 +32,7 @@ type span struct {
 	name  string // base name of the file
 	key   string // for errors
 	entry *Entry
+	ahead *window
 	n     int64 // elements
 	big   bool  // big-endian
 }
@@ -43,19 +44,19 @@ func (r *Reader) span(ctx context.Context, key string, e *Entry) (*span, error) 
 	if err != nil {
 		return nil, err
 	}
-	name := path.Base(r.dataName(e.Shard))
 	f, err := r.shard(ctx, e.Shard)
 	if err != nil {
-		return nil, openError(err, name, errKey(key))
+		return nil, openError(err, path.Base(r.dataName(e.Shard)), errKey(key))
 	}
-	s := &span{file: f, name: name, key: errKey(key), entry: e, n: n, big: r.header.BigEndian}
+	s := &span{file: f.File, name: f.name, key: errKey(key), entry: e, ahead: &r.ahead, n: n, big: r.header.BigEndian}
 	if e.Offset > f.Size()-e.Size && e.Size > 0 {
 		return nil, s.truncated()
 	}
 	return s, nil
 }
 
-// openError says that a data file is missing or cannot be opened.
+// openError says that a file is missing, or that the system does not let us
+// read it.
 func openError(err error, file, key string) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, fs.ErrClosed) {
 		return err
@@ -119,7 +120,13 @@ func (s *span) readAt(ctx context.Context, p []byte, off int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	n, err := s.file.ReadAt(p, s.entry.Offset+off)
+	var n int
+	var err error
+	if len(p) <= windowRead {
+		n, err = s.ahead.readAt(s.file, p, s.entry.Offset+off)
+	} else {
+		n, err = s.file.ReadAt(p, s.entry.Offset+off)
+	}
 	switch {
 	case n == len(p):
 		return nil

@@ -82,7 +82,7 @@ func decodeV1Tensor(p []byte) (t v1Tensor, err error) {
 		case field == v1TensorName && typ == wire.BytesType:
 			t.name = string(d.LenBytes())
 		case field == v1TensorShape && typ == wire.BytesType:
-			t.entry.Shape = decodeShape(d, t.entry.Shape)
+			t.entry.Shape = decodeShape(d, t.entry.Shape, new(shapes))
 		case field == v1TensorType && typ == wire.Varint:
 			t.entry.DType = tensor.DType(int32(d.Uvarint()))
 		case field == v1TensorSlice && typ == wire.BytesType:

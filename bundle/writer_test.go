@@ -123,6 +123,42 @@ func TestWriterFinished(t *testing.T) {
 	}
 }
 
+// TestOrder adds keys in all kinds of order: the index sorts them by their
+// bytes.
+func TestOrder(t *testing.T) {
+	for _, order := range [][]string{
+		{"only"},
+		{"b", "a"},
+		{"a", "ab", "a\x00", "a\x00\x00", "a\xff"},
+		{"model/layer_10/kernel", "model/layer_1/kernel", "model/layer_1/bias", "model/layer_1", "model/layer_2"},
+		{"model/long prefix 1 a", "model/long prefix 1", "model/long prefix 1 b", "model/long prefix 0", "model"},
+		{"\xff\xff", "\xff", "~", "", "A", "a", "_", "0"},
+	} {
+		b := mem.New()
+		var all []named
+		for _, key := range order {
+			if key != "" {
+				all = append(all, add(t, key, nil, int32(len(all))))
+			}
+		}
+		mustSave(t, b, "p", all...)
+		var want []string
+		for _, n := range all {
+			want = append(want, n.key)
+		}
+		slices.Sort(want)
+		r := open(t, b, "p")
+		if got := keys(t, r); !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		for i, n := range all {
+			if got := values[int32](t, r, n.key); got[0] != int32(i) {
+				t.Errorf("%q: got %v, want %d", n.key, got, i)
+			}
+		}
+	}
+}
+
 // TestChunks writes the same bytes cut in several ways.
 func TestChunks(t *testing.T) {
 	data := make([]byte, 3<<20+5)

@@ -37,15 +37,15 @@ func (w *Writer) addSlice(key string, d tensor.DType, full tensor.Shape, s Slice
 	if err == nil && shape.Equal(full) {
 		return write(key, full)
 	}
-	i, sliced := w.byKey[key]
+	whole := w.entries[key]
 	switch {
 	case err != nil:
-	case !sliced:
+	case whole == nil:
 		err = w.checkNew(key, full)
-	case len(w.entries[i].Slices) == 0:
+	case len(whole.Slices) == 0:
 		err = fmt.Errorf("duplicate key: %s", errKey(key))
-	case w.entries[i].DType != d || !w.entries[i].Shape.Equal(full):
-		err = fmt.Errorf("a slice of %s %s after one of %s %s", d, full, w.entries[i].DType, w.entries[i].Shape)
+	case whole.DType != d || !whole.Shape.Equal(full):
+		err = fmt.Errorf("a slice of %s %s after one of %s %s", d, full, whole.DType, whole.Shape)
 	}
 	if err != nil {
 		if w.err == nil {
@@ -56,10 +56,9 @@ func (w *Writer) addSlice(key string, d tensor.DType, full tensor.Shape, s Slice
 	if err := write(EncodeSliceKey(key, s), shape); err != nil {
 		return err
 	}
-	if !sliced {
-		i = len(w.entries)
-		w.keep(key, Entry{DType: d, Shape: full.Clone()})
+	if whole == nil {
+		whole = w.keep(key, Entry{DType: d, Shape: full.Clone()})
 	}
-	w.entries[i].Slices = append(w.entries[i].Slices, append(Slice(nil), s...))
+	whole.Slices = append(whole.Slices, append(Slice(nil), s...))
 	return nil
 }

@@ -7,4 +7,6 @@ require (
 	github.com/google/go-cmp v0.7.0
 )
 
+require github.com/golang/snappy v1.0.0 // indirect
+
 replace github.com/ckpt-go/ckpt => ../

@@ -53,7 +53,8 @@ func (n *Node) decode(b []byte, text string) error {
 	n.Children = reserve[Edge](counts[fieldChildren])
 	n.Attributes = reserve[Attribute](counts[fieldAttributes])
 	n.Slots = reserve[SlotVariable](counts[fieldSlots])
-	var unknown []byte
+	// Messages that may occur once are merged when they occur again.
+	var unknown, saverUnknown, valueUnknown []byte
 	d := wire.NewDecoder(b)
 	for d.Len() > 0 {
 		field, typ := d.Tag()
@@ -72,37 +73,38 @@ func (n *Node) decode(b []byte, text string) error {
 		case fieldSlots:
 			n.Slots = append(n.Slots, SlotVariable{})
 			d.Fail(n.Slots[len(n.Slots)-1].decode(p, t))
-		case fieldSaver: // a second one adds to the first, as protobuf merges
+		case fieldSaver:
 			if n.RegisteredSaver == nil {
 				n.RegisteredSaver = new(RegisteredSaver)
 			}
-			d.Fail(n.RegisteredSaver.decode(p, t))
+			d.Fail(n.RegisteredSaver.decode(p, t, &saverUnknown))
 		case fieldHasValues:
-			d.Fail(n.decodeValues(p))
+			d.Fail(n.decodeValues(p, &valueUnknown))
 		}
 	}
-	n.unknown = string(unknown)
+	n.unknown, n.valueUnknown = string(unknown), string(valueUnknown)
+	if n.RegisteredSaver != nil {
+		n.RegisteredSaver.unknown = string(saverUnknown)
+	}
 	return d.Err()
 }
 
-func (n *Node) decodeValues(b []byte) error {
+func (n *Node) decodeValues(b []byte, unknown *[]byte) error {
 	if n.HasValues == ValuesMissing {
 		n.HasValues = ValuesFalse
 	}
-	var unknown []byte
 	d := wire.NewDecoder(b)
 	for d.Len() > 0 {
 		field, typ := d.Tag()
 		switch {
 		case field != fieldBool || typ != wire.Varint:
-			unknown = append(unknown, d.Field(typ)...)
+			*unknown = append(*unknown, d.Field(typ)...)
 		case d.Uvarint() != 0:
 			n.HasValues = ValuesTrue
 		default:
 			n.HasValues = ValuesFalse
 		}
 	}
-	n.valueUnknown = string(unknown)
 	return d.Err()
 }
 
@@ -163,8 +165,7 @@ func (s *SlotVariable) decode(b []byte, text string) error {
 	return d.Err()
 }
 
-func (r *RegisteredSaver) decode(b []byte, text string) error {
-	var unknown []byte
+func (r *RegisteredSaver) decode(b []byte, text string, unknown *[]byte) error {
 	d := wire.NewDecoder(b)
 	for d.Len() > 0 {
 		field, typ := d.Tag()
@@ -174,10 +175,9 @@ func (r *RegisteredSaver) decode(b []byte, text string) error {
 		case field == fieldSaverObject && typ == wire.BytesType:
 			_, r.Object = message(d, text)
 		default:
-			unknown = append(unknown, d.Field(typ)...)
+			*unknown = append(*unknown, d.Field(typ)...)
 		}
 	}
-	r.unknown += string(unknown)
 	return d.Err()
 }
 

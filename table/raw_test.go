@@ -237,7 +237,10 @@ func repair(file []byte) {
 		var lens [3]uint64
 		for i := range lens {
 			v, n := binary.Uvarint(contents)
-			lens[i], contents = v, contents[max(n, 0):]
+			if n <= 0 {
+				return
+			}
+			lens[i], contents = v, contents[n:]
 		}
 		if lens[1] > uint64(len(contents)) || lens[2] > uint64(len(contents))-lens[1] {
 			return

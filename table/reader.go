@@ -157,15 +157,10 @@ func (t *Reader) readBlock(h handle) (*block, error) {
 	switch stored[n-1] {
 	case typePlain:
 	case typeSnappy:
-		length, ok := snappyLen(contents, t.maxBlock)
-		if !ok {
+		var ok bool
+		if contents, ok = decodeSnappy(contents, t.maxBlock); !ok {
 			return nil, corrupt(fault.KindFormat, h, errCompressed)
 		}
-		decoded := make([]byte, length)
-		if !decodeSnappy(decoded, contents) {
-			return nil, corrupt(fault.KindFormat, h, errCompressed)
-		}
-		contents = decoded
 	default:
 		return nil, corrupt(fault.KindFormat, h, errType)
 	}

@@ -322,6 +322,30 @@ func TestWriterErrors(t *testing.T) {
 	}
 }
 
+// lossy claims success for half of each write and read.
+type lossy struct{}
+
+func (lossy) Write(p []byte) (int, error)             { return len(p) / 2, nil }
+func (lossy) ReadAt(p []byte, off int64) (int, error) { return len(p) / 2, nil }
+
+func TestShortWithoutError(t *testing.T) {
+	if err := table.NewWriter(lossy{}, nil).Close(); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("writing: %v, want %v", err, io.ErrShortWrite)
+	}
+	_, err := table.NewReader(lossy{}, 100, nil)
+	wantCorrupt(t, err, fault.KindTruncated, "truncated block read")
+}
+
+func TestAllStops(t *testing.T) {
+	r := mustOpen(t, build(t, nil, []kv{{"a", "1"}, {"b", "2"}}))
+	for e, err := range r.All() {
+		if string(e.Key) != "a" || err != nil {
+			t.Fatalf("got %q, %v, want a alone", e.Key, err)
+		}
+		break
+	}
+}
+
 func TestConcurrentReaders(t *testing.T) {
 	var entries []kv
 	for i := range 2000 {

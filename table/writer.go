@@ -15,12 +15,16 @@ import (
 // exactly the bytes of TensorFlow's bundle writer.
 type WriterOptions struct {
 	// BlockSize is the size in bytes of the contents at which a data block is
-	// closed (TensorFlow's block_size). Zero and less mean 262144.
+	// closed (TensorFlow's block_size). Zero and less mean 262144, more than
+	// 1 GiB means 1 GiB.
 	BlockSize int
 	// RestartInterval is the number of entries from one full key to the next
 	// in data blocks (block_restart_interval). Zero and less mean 16.
 	RestartInterval int
 }
+
+// maxBlockSize keeps offsets inside a block far from their 32 bits.
+const maxBlockSize = 1 << 30
 
 // Writer writes a table, the counterpart of TensorFlow's table::TableBuilder
 // with compression off. It writes each block once, in file order, and holds
@@ -46,7 +50,7 @@ type Writer struct {
 func NewWriter(w io.Writer, o *WriterOptions) *Writer {
 	blockSize, interval := defaultBlockSize, defaultRestartInterval
 	if o != nil && o.BlockSize > 0 {
-		blockSize = o.BlockSize
+		blockSize = min(o.BlockSize, maxBlockSize)
 	}
 	if o != nil && o.RestartInterval > 0 {
 		interval = o.RestartInterval
@@ -77,7 +81,7 @@ func (w *Writer) Add(key, value []byte) error {
 		return w.err
 	}
 	// A very large entry gets a block of its own. LevelDB has no such rule.
-	if w.entries > 0 && len(key)+len(value) >= 2*w.blockSize {
+	if w.entries > 0 && (len(key)+len(value))/2 >= w.blockSize {
 		w.flush()
 	}
 	if w.pending {

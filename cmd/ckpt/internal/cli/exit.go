@@ -65,13 +65,8 @@ type unknownKeyError struct{ err error }
 func (e *unknownKeyError) Error() string { return e.err.Error() }
 
 // damagedError says that verify found problems, which are printed already.
-type damagedError struct{ bad, all int }
+type damagedError struct{ problems int }
 
-func (e *damagedError) Error() string {
-	if e.all == 1 {
-		return "the checkpoint is not as it was written"
-	}
-	return fmt.Sprintf("%d of %d checkpoints are not as they were written", e.bad, e.all)
-}
+func (e *damagedError) Error() string { return plural(e.problems, "problem") + " found" }
 
 func (e *damagedError) Is(target error) bool { return target == ckpt.ErrCorrupt }

@@ -37,14 +37,22 @@ func runHash(ctx context.Context, s *session, path string) error {
 		return err
 	}
 	defer r.Close()
+	vars, err := variables(ctx, r)
+	if err != nil {
+		return err
+	}
+	var done, total int64
+	for i := range vars {
+		total += vars[i].Bytes
+	}
+	progress := newProgress(s)
+	defer progress.clear()
 	doc := struct {
 		Schema  int      `json:"schema"`
 		Tensors []hashed `json:"tensors"`
 	}{schema, []hashed{}}
-	for v, err := range r.Variables() {
-		if err != nil {
-			return err
-		}
+	for i := range vars {
+		v := &vars[i]
 		sum, err := r.Hash(ctx, v.Name)
 		if err != nil {
 			return err
@@ -55,6 +63,8 @@ func runHash(ctx context.Context, s *session, path string) error {
 		} else if _, err := fmt.Fprintf(s.out, "%s  %s\n", text, printable(v.Name)); err != nil {
 			return err
 		}
+		done += v.Bytes
+		progress.report(r.Prefix(), done, total)
 	}
 	if s.json {
 		return s.printJSON(doc)

@@ -124,7 +124,8 @@ func prefixOf(s string) (p jsonPrefix) {
 	return p
 }
 
-// jsonPlace is where bytes lie; all null for a sliced tensor.
+// jsonPlace is where bytes lie; all null for a sliced tensor, whose slices have
+// places of their own, and in the format before bundles (V1), which has no data files.
 type jsonPlace struct {
 	Shard  *int    `json:"shard"`
 	Offset *int64  `json:"offset"`
@@ -132,6 +133,9 @@ type jsonPlace struct {
 }
 
 func placeOf(shard int, offset int64, crc uint32) jsonPlace {
+	if shard < 0 {
+		return jsonPlace{}
+	}
 	text := crcText(crc)
 	return jsonPlace{&shard, &offset, &text}
 }

@@ -84,6 +84,9 @@ func lsRows(table *columns, v *ckpt.VariableInfo, long bool) {
 }
 
 func placeCells(shard int, offset int64, crc uint32) []string {
+	if shard < 0 { // V1 has no data files
+		return []string{"-", "-", "-"}
+	}
 	return []string{strconv.Itoa(shard), strconv.FormatInt(offset, 10), crcText(crc)}
 }
 

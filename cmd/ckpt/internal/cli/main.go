@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ckpt-go/ckpt"
 )
 
 // Stdio is where a command writes.
@@ -54,8 +57,20 @@ func (s *session) complain(err error) {
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(s.stdio.Err, "ckpt: interrupted")
 	default:
-		fmt.Fprintf(s.stdio.Err, "ckpt: %s\n", sanitize(strings.TrimPrefix(err.Error(), "ckpt: ")))
+		fmt.Fprintf(s.stdio.Err, "ckpt: %s\n", errorText(err))
 	}
+}
+
+// errorText is an error as one line, without the names of the classes at its end,
+// which tell a person nothing new.
+func errorText(err error) string {
+	text := strings.TrimPrefix(err.Error(), "ckpt: ")
+	for _, class := range []error{fs.ErrNotExist, ckpt.ErrNoCheckpoint} {
+		for _, separator := range []string{": ", "\n"} {
+			text = strings.TrimSuffix(text, separator+class.Error())
+		}
+	}
+	return sanitize(text)
 }
 
 // say prints words for a person, after the data printed so far.
@@ -120,6 +135,7 @@ func newHelp(root *cobra.Command) *cobra.Command {
 			if err != nil || len(rest) > 0 {
 				return unknownCommand(root, strings.Join(args, " "))
 			}
+			cmd.InitDefaultHelpFlag()
 			return cmd.Help()
 		},
 	}

@@ -24,12 +24,15 @@ const (
 )
 
 func newProgress(s *session) *progress {
-	p := &progress{now: time.Now}
-	if s.stdio.ErrIsTerminal {
-		p.w = s.stdio.Err
-		p.last = p.now().Add(progressDelay - progressEvery)
-		p.start = p.now()
+	if !s.stdio.ErrIsTerminal {
+		return new(progress)
 	}
+	return newProgressAt(s.stdio.Err, time.Now)
+}
+
+func newProgressAt(w io.Writer, now func() time.Time) *progress {
+	p := &progress{w: w, now: now, start: now()}
+	p.last = p.start.Add(progressDelay - progressEvery)
 	return p
 }
 
@@ -68,6 +71,7 @@ func progressText(prefix string, done, total int64, elapsed time.Duration) strin
 // clear takes the line away.
 func (p *progress) clear() {
 	if p.shown {
+		p.shown = false
 		fmt.Fprint(p.w, "\r\x1b[K")
 	}
 }

@@ -110,12 +110,14 @@ func showHead(s *session, v *ckpt.VariableInfo) {
 	table.add("shape", v.Shape.String())
 	table.add("bytes", strconv.FormatInt(v.Bytes, 10))
 	if len(v.Slices) == 0 {
-		table.add("shard", strconv.Itoa(v.Shard))
-		table.add("offset", strconv.FormatInt(v.Offset, 10))
-		table.add("crc32c", crcText(v.CRC32C))
+		cells := placeCells(v.Shard, v.Offset, v.CRC32C)
+		for i, name := range []string{"shard", "offset", "crc32c"} {
+			table.add(name, cells[i])
+		}
 	}
 	for _, p := range v.Slices {
-		table.add("slice", fmt.Sprintf("%s  bytes %d  shard %d  offset %d  crc32c %s", sliceText(p), p.Bytes, p.Shard, p.Offset, crcText(p.CRC32C)))
+		cells := placeCells(p.Shard, p.Offset, p.CRC32C)
+		table.add("slice", fmt.Sprintf("%s  bytes %d  shard %s  offset %s  crc32c %s", sliceText(p), p.Bytes, cells[0], cells[1], cells[2]))
 	}
 	// An error stays in the buffered writer and comes back from the last flush.
 	_ = table.print(s.out)

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -51,13 +52,13 @@ func runTree(ctx context.Context, s *session, path string) error {
 // treePrinter walks the graph depth first. The graph comes from a file, so it keeps
 // its own stack and every node is visited once.
 type treePrinter struct {
-	s       *session
-	graph   *objectgraph.Graph
-	names   []string // for the variables that slots belong to
-	tensors map[string]string
-	shared  []bool // more than one edge leads to the node
-	seen    []bool
-	stack   []treeItem
+	s      *session
+	graph  *objectgraph.Graph
+	names  []string            // for the variables that slots belong to
+	vars   []ckpt.VariableInfo // sorted by name, as the index is
+	shared []bool              // more than one edge leads to the node
+	seen   []bool
+	stack  []treeItem
 }
 
 type treeItem struct {
@@ -67,10 +68,7 @@ type treeItem struct {
 }
 
 func newTreePrinter(s *session, g *objectgraph.Graph, vars []ckpt.VariableInfo) *treePrinter {
-	p := &treePrinter{s: s, graph: g, names: g.Names(), tensors: make(map[string]string, len(vars))}
-	for _, v := range vars {
-		p.tensors[v.Name] = v.DType.String() + " " + v.Shape.String()
-	}
+	p := &treePrinter{s: s, graph: g, names: g.Names(), vars: vars}
 	p.seen = make([]bool, len(g.Nodes))
 	p.shared = make([]bool, len(g.Nodes))
 	reached := make([]bool, len(g.Nodes))
@@ -149,14 +147,29 @@ func (p *treePrinter) node(item *treeItem) {
 	}
 }
 
-// tensor describes what a key leads to. Some objects name the beginning of their keys
-// only.
+// tensor describes what a key leads to. Objects with several tensors, as tables and
+// iterators, give the beginning of their keys only.
 func (p *treePrinter) tensor(key string) string {
-	if text, ok := p.tensors[key]; ok {
-		return text
+	const most = 4
+	i, found := slices.BinarySearchFunc(p.vars, key, func(v ckpt.VariableInfo, key string) int { return strings.Compare(v.Name, key) })
+	if found {
+		return kindOf(&p.vars[i])
 	}
-	return fmt.Sprintf("(no tensor %s)", printable(clip(key)))
+	var parts []string
+	for ; i < len(p.vars) && strings.HasPrefix(p.vars[i].Name, key); i++ {
+		if len(parts) == most {
+			parts = append(parts, "…")
+			break
+		}
+		parts = append(parts, fmt.Sprintf("%s %s", printable(clip(p.vars[i].Name[len(key):])), kindOf(&p.vars[i])))
+	}
+	if parts == nil {
+		return fmt.Sprintf("(no tensor %s)", printable(clip(key)))
+	}
+	return strings.Join(parts, ", ")
 }
+
+func kindOf(v *ckpt.VariableInfo) string { return v.DType.String() + " " + v.Shape.String() }
 
 // line indents by the depth. A chain of a million objects must not make a million
 // times a million spaces, so far down a number tells the depth.

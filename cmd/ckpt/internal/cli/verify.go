@@ -37,19 +37,17 @@ func runVerify(ctx context.Context, s *session, path string) error {
 	if err != nil {
 		return err
 	}
-	bad := 0
+	problems := 0
 	for _, v := range list {
-		if !v.OK() {
-			bad++
-		}
+		problems += len(v.Problems)
 	}
 	if s.json {
-		err = s.printJSON(verifyDocument(list, bad == 0))
+		err = s.printJSON(verifyDocument(list, problems == 0))
 	} else {
 		err = printVerified(s, list)
 	}
-	if err == nil && bad > 0 {
-		err = &damagedError{bad, len(list)}
+	if err == nil && problems > 0 {
+		err = &damagedError{problems}
 	}
 	return err
 }

@@ -137,7 +137,7 @@ func (p *printer) item(dim, column int, text string, first bool) int {
 	}
 	switch {
 	case first:
-	case column+1+n > lineWidth:
+	case column+1+n > lineWidth-(dim+1): // room for the closing brackets
 		p.write("\n" + strings.Repeat(" ", dim+1))
 		column = dim + 1
 	default:

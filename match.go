@@ -1,0 +1,431 @@
+package ckpt
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/ckpt-go/ckpt/bundle"
+	"github.com/ckpt-go/ckpt/internal/fault"
+)
+
+// matching is one round of matching and reading. Its bindings are made at once,
+// with a journal to take them back; everything else that it finds becomes part
+// of the restoration when it commits.
+type matching struct {
+	r     *restoration
+	newer map[Trackable]bool // objects without a mark that a later restore reaches in this call
+
+	queue    []pair
+	live     []edge // children of the object at hand
+	nodes    []int  // journal: nodes this round bound
+	marks    []oldMark
+	plain    []Trackable // journal: objects without a mark this round restores
+	reads    []read
+	parks    []parking
+	unused   []unusedNode
+	slots    map[int]bool              // variable nodes whose slots were taken up
+	slotWait map[int][]slotRestoration // found waiting in this round
+	taken    map[int]bool              // optimizer nodes whose waiting slots were taken up
+	create   []slotRestoration         // slot variables for the optimizer to make
+	doubles  []int                     // nodes that two objects claim
+	failed   error
+}
+
+type pair struct {
+	node   int
+	object Trackable
+}
+
+type oldMark struct {
+	mark *int64
+	uid  int64
+}
+
+type unusedNode struct {
+	node  int
+	names []string
+}
+
+// read is one tensor to bring in.
+type read struct {
+	key   string
+	value Value
+	spec  Spec
+	node  int
+	entry bundle.Entry
+}
+
+func (r *restoration) newMatching() *matching { return &matching{r: r} }
+
+// bind connects a node and an object; fresh is false if the node was bound
+// already. The first object keeps a node.
+func (m *matching) bind(node int, object Trackable) (fresh bool) {
+	switch m.r.bound[node] {
+	case nil:
+		m.r.bound[node] = object
+		m.nodes = append(m.nodes, node)
+		return true
+	case object:
+	default:
+		m.doubles = append(m.doubles, node)
+	}
+	return false
+}
+
+// claim tells whether this restore is the newest to reach an object, and
+// remembers that it did.
+func (m *matching) claim(object Trackable) bool {
+	if k, ok := object.(marked); ok {
+		uid := k.restoredBy()
+		if *uid >= m.r.uid {
+			return false // by an earlier node of this restore, or by a later restore
+		}
+		m.marks = append(m.marks, oldMark{uid, *uid})
+		*uid = m.r.uid
+		return true
+	}
+	if m.newer[object] || m.r.seen[object] {
+		return false
+	}
+	if m.r.seen == nil {
+		m.r.seen = make(map[Trackable]bool)
+	}
+	m.r.seen[object] = true
+	m.plain = append(m.plain, object)
+	return true
+}
+
+// add begins at a node and follows it breadth-first.
+func (m *matching) add(node int, object Trackable) {
+	if m.bind(node, object) {
+		m.queue = append(m.queue, pair{node, object})
+		m.drain()
+	}
+}
+
+func (m *matching) drain() {
+	for i := 0; i < len(m.queue) && m.failed == nil; i++ {
+		next := m.queue[i]
+		m.gather(next.node, next.object)
+		m.children(next.node, next.object)
+		m.slotVariables(next.node)
+	}
+	m.queue = m.queue[:0]
+}
+
+// gather notes what an object reads (TensorFlow's gather_ops_or_named_saveables).
+func (m *matching) gather(node int, object Trackable) {
+	if !m.claim(object) {
+		return
+	}
+	stored := &m.r.graph.Nodes[node]
+	if stored.RegisteredSaver != nil {
+		m.failed = fmt.Errorf("ckpt: %s was written by the registered saver %q, which this program does not have: %w",
+			m.r.name(node), stored.RegisteredSaver.Name, errUnsupported)
+		return
+	}
+	if len(stored.Attributes) == 0 {
+		return
+	}
+	var values []Value
+	if saveable, ok := object.(Saveable); ok {
+		values = saveable.Values()
+	}
+	if len(values) == 0 {
+		var names []string
+		for _, a := range stored.Attributes {
+			names = append(names, a.Name)
+		}
+		m.unused = append(m.unused, unusedNode{node, names})
+		return
+	}
+	first := stored.Attributes[0].Key
+	for _, value := range values {
+		spec := value.Spec()
+		key := first
+		if !spec.State {
+			var err error
+			if key, err = siblingKey(first, spec.Attribute, len(values)); err != nil {
+				m.failed = fault.Locate(err, m.r.files.indexName(), first)
+				return
+			}
+		}
+		m.reads = append(m.reads, read{key: key, value: value, spec: spec, node: node})
+	}
+}
+
+// children matches an object's children by name.
+func (m *matching) children(node int, object Trackable) {
+	stored := m.r.graph.Nodes[node].Children
+	if len(stored) == 0 {
+		return
+	}
+	m.live = m.live[:0]
+	for name, child := range object.Children() {
+		if err := checkTrackable(name, child); err != nil {
+			m.failed = fmt.Errorf("%w (below %s)", err, m.r.name(node))
+			return
+		}
+		m.live = append(m.live, edge{name, child})
+	}
+	find := finder{edges: m.live}
+	for _, e := range stored {
+		child := find.child(e.Name)
+		old := m.r.bound[e.Node]
+		switch {
+		case child == nil && old == nil && m.r.graph.Nodes[e.Node].MayHaveValues():
+			m.parks = append(m.parks, parking{object, e.Name, e.Node})
+		case child != nil && m.bind(e.Node, child):
+			m.queue = append(m.queue, pair{e.Node, child})
+		}
+	}
+}
+
+// finder looks children up that are mostly asked for in their own order.
+type finder struct {
+	edges []edge
+	next  int
+	index map[string]int
+}
+
+func (f *finder) child(name string) Trackable {
+	i := -1
+	switch {
+	case f.next < len(f.edges) && f.edges[f.next].name == name:
+		i = f.next
+	case len(f.edges) <= manyEdges:
+		for k, e := range f.edges {
+			if e.name == name {
+				i = k
+			}
+		}
+	default:
+		if f.index == nil {
+			f.index = make(map[string]int, len(f.edges))
+			for k, e := range f.edges {
+				f.index[e.name] = k
+			}
+		}
+		if k, ok := f.index[name]; ok {
+			i = k
+		}
+	}
+	if i < 0 {
+		return nil
+	}
+	f.next = i + 1
+	return f.edges[i].child
+}
+
+// slotVariables restores the slot variables that become possible when an
+// object is bound: as an optimizer, or as the variable they belong to.
+func (m *matching) slotVariables(node int) {
+	if m.r.slots == nil && m.r.slotWait == nil {
+		return
+	}
+	if m.slots == nil {
+		m.slots, m.taken, m.slotWait = make(map[int]bool), make(map[int]bool), make(map[int][]slotRestoration)
+	}
+	var todo []slotRestoration
+	if !m.taken[node] {
+		m.taken[node] = true
+		todo = append(todo, m.r.slotWait[node]...)
+	}
+	todo = append(todo, m.slotWait[node]...)
+	delete(m.slotWait, node)
+	if !m.slots[node] {
+		m.slots[node] = true
+		todo = append(todo, m.r.slots[node]...)
+	}
+	for _, s := range todo {
+		m.slotVariable(s)
+	}
+}
+
+// slotVariable matches one slot variable whose variable is bound.
+func (m *matching) slotVariable(s slotRestoration) {
+	optimizer := m.r.bound[s.optimizer]
+	if optimizer == nil {
+		m.slotWait[s.optimizer] = append(m.slotWait[s.optimizer], s)
+		return
+	}
+	owner, ok := optimizer.(SlotOwner)
+	if !ok {
+		return // a program that keeps no slots there: CheckConsumed tells
+	}
+	slot := owner.Slot(m.r.bound[s.original], s.name)
+	if !absent(slot) {
+		m.bindSlot(s, slot)
+		return
+	}
+	if _, ok := optimizer.(SlotCreator); ok {
+		m.create = append(m.create, s)
+		return
+	}
+	// The optimizer makes it by itself, some day: RestoreStatus.Fill looks again.
+	m.slotWait[s.optimizer] = append(m.slotWait[s.optimizer], s)
+}
+
+func (m *matching) bindSlot(s slotRestoration, slot Trackable) {
+	if err := identity(slot); err != nil {
+		m.failed = fmt.Errorf("ckpt: %s: %w", m.r.name(s.slot), err)
+		return
+	}
+	if m.bind(s.slot, slot) {
+		m.queue = append(m.queue, pair{s.slot, slot})
+	}
+}
+
+// createSlots lets optimizers make the slot variables that the checkpoint has
+// values for. It is the last thing before bytes are read, because it cannot be
+// taken back.
+func (m *matching) createSlots(rd *bundle.Reader) error {
+	for len(m.create) > 0 && m.failed == nil {
+		todo := m.create
+		m.create = nil
+		for _, s := range todo {
+			if m.r.bound[s.slot] != nil {
+				continue
+			}
+			if err := m.createSlot(rd, s); err != nil {
+				return fmt.Errorf("ckpt: %s: %w", m.r.name(s.slot), err)
+			}
+		}
+		m.drain()
+	}
+	return m.failed
+}
+
+func (m *matching) createSlot(rd *bundle.Reader, s slotRestoration) error {
+	creator, variable := m.r.bound[s.optimizer].(SlotCreator), m.r.bound[s.original]
+	slot := creator.Slot(variable, s.name)
+	if absent(slot) {
+		stored := m.r.graph.Nodes[s.slot]
+		if len(stored.Attributes) == 0 {
+			return fault.Corrupt(fault.KindGraph, "slot variable without a tensor")
+		}
+		a := stored.Attributes[0]
+		entry, err := rd.Entry(a.Key)
+		if err != nil {
+			return err
+		}
+		spec := Spec{Attribute: a.Name, DType: entry.DType, Shape: entry.Shape, FullName: a.FullName}
+		if slot, err = creator.CreateSlot(variable, s.name, spec); err != nil || absent(slot) {
+			return err
+		}
+	}
+	m.bindSlot(s, slot)
+	return nil
+}
+
+// commit makes what the round found part of the restoration.
+func (m *matching) commit() {
+	r := m.r
+	for _, node := range m.nodes {
+		delete(r.parked, node)
+		if holdsValues(&r.graph.Nodes[node]) {
+			r.left--
+		}
+	}
+	for _, u := range m.unused {
+		if r.unused == nil {
+			r.unused = make(map[int][]string)
+		}
+		r.unused[u.node] = u.names
+	}
+	for node := range m.slots {
+		delete(r.slots, node)
+	}
+	for node := range m.taken {
+		delete(r.slotWait, node)
+	}
+	for node, list := range m.slotWait {
+		if r.slotWait == nil {
+			r.slotWait = make(map[int][]slotRestoration)
+		}
+		r.slotWait[node] = append(r.slotWait[node], list...)
+	}
+	for _, p := range m.parks {
+		r.park(p)
+	}
+	for _, node := range m.doubles {
+		if r.warned == nil {
+			r.warned = make(map[int]bool)
+		}
+		r.warned[node] = true
+	}
+	r.releaseIfDone()
+}
+
+// rollback takes the bindings back.
+func (m *matching) rollback() {
+	for _, node := range m.nodes {
+		m.r.bound[node] = nil
+	}
+	for _, o := range m.marks {
+		*o.mark = o.uid
+	}
+	for _, object := range m.plain {
+		delete(m.r.seen, object)
+	}
+	m.nodes, m.marks, m.plain = nil, nil, nil
+}
+
+// check looks every tensor up and compares dtypes and shapes, all of them,
+// before a byte is read.
+func (m *matching) check(rd *bundle.Reader, reads []read) error {
+	var misfits []error
+	for i := range reads {
+		r := &reads[i]
+		entry, err := rd.Entry(r.key)
+		if isAbsent(err) {
+			misfits = append(misfits, &MismatchError{Key: r.key, Want: describe(r.spec.DType, r.spec.Shape), Got: "no such tensor", Err: err})
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("ckpt: %s: %w", m.r.files.prefix, err)
+		}
+		r.entry = entry
+		if err := checkFit(r.key, r.spec, entry); err != nil {
+			misfits = append(misfits, err)
+		}
+	}
+	if len(misfits) == 0 {
+		return nil
+	}
+	const shown = 20
+	var b strings.Builder
+	fmt.Fprintf(&b, "ckpt: %s does not fit the program, nothing was restored (%d of %d values differ)", m.r.files.prefix, len(misfits), len(reads))
+	for i, err := range misfits {
+		if i == shown {
+			fmt.Fprintf(&b, "\n  … and %d more", len(misfits)-shown)
+			break
+		}
+		b.WriteString("\n  " + err.Error())
+	}
+	return &joined{text: b.String(), errs: misfits}
+}
+
+// prepare checks everything the round found and sorts the reads into file
+// order. A round that reads nothing opens nothing: rd is nil then.
+func (m *matching) prepare(ctx context.Context) (rd *bundle.Reader, err error) {
+	if m.failed != nil || len(m.reads) == 0 && len(m.create) == 0 {
+		return nil, m.failed
+	}
+	if rd, err = m.r.files.open(ctx); err != nil {
+		return nil, err
+	}
+	if err = m.check(rd, m.reads); err == nil {
+		old := len(m.reads)
+		if err = m.createSlots(rd); err == nil {
+			err = m.check(rd, m.reads[old:])
+		}
+	}
+	if err != nil {
+		m.r.files.close()
+		return nil, err
+	}
+	sortReads(m.reads)
+	return rd, nil
+}

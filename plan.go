@@ -1,0 +1,96 @@
+package ckpt
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ckpt-go/ckpt/objectgraph"
+)
+
+// plan is what a save writes: the graph, and the values in the order TensorFlow
+// writes them.
+type plan struct {
+	walker *walker
+	graph  objectgraph.Graph
+	items  []item
+}
+
+type item struct {
+	key   string
+	value Value
+	spec  Spec
+}
+
+// newPlan walks the objects and lays the save out. It does no I/O.
+func newPlan(from root) (*plan, error) {
+	w, err := walk(from)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.addSlots(); err != nil {
+		return nil, err
+	}
+	p := &plan{walker: w}
+	p.graph.Nodes = make([]objectgraph.Node, len(w.objects))
+	for id := range w.edges {
+		p.graph.Nodes[id].Children = w.edges[id]
+	}
+	for _, s := range w.slots {
+		n := &p.graph.Nodes[s.optimizer]
+		n.Slots = append(n.Slots, s.SlotVariable)
+	}
+	if err := p.addValues(); err != nil {
+		return nil, err
+	}
+	p.graph.SetHasValues()
+	return p, nil
+}
+
+// addValues lists the tensors: those of ordinary objects in node order, then
+// configuration (PythonState) in node order.
+func (p *plan) addValues() error {
+	var late []item
+	p.items = make([]item, 0, len(p.walker.objects))
+	keys := make(map[string]struct{}, len(p.walker.objects))
+	for id, object := range p.walker.objects {
+		saveable, ok := object.(Saveable)
+		if !ok {
+			continue
+		}
+		for _, value := range saveable.Values() {
+			spec := value.Spec()
+			if err := checkSpec(spec); err != nil {
+				return fmt.Errorf("ckpt: object %s: %w", p.walker.name(id), err)
+			}
+			key := objectgraph.AttributeKey(p.walker.origins[id].path, spec.Attribute)
+			if _, twice := keys[key]; twice || key == graphKey {
+				return fmt.Errorf("ckpt: object %s: duplicate key %q", p.walker.name(id), key)
+			}
+			keys[key] = struct{}{}
+			fullName, _, _ := strings.Cut(spec.FullName, ":")
+			n := &p.graph.Nodes[id]
+			n.Attributes = append(n.Attributes, objectgraph.Attribute{Name: spec.Attribute, FullName: fullName, Key: key})
+			it := item{key: key, value: value, spec: spec}
+			if spec.State {
+				late = append(late, it)
+			} else {
+				p.items = append(p.items, it)
+			}
+		}
+	}
+	p.items = append(p.items, late...)
+	return nil
+}
+
+func checkSpec(spec Spec) error {
+	switch {
+	case spec.Attribute == "":
+		return errors.New("a value without an attribute name")
+	case strings.ContainsAny(spec.Attribute, "./"):
+		return fmt.Errorf("attribute %q: names with \".\" or \"/\" can be saved but not restored by TensorFlow; choose another", spec.Attribute)
+	case !spec.DType.Known():
+		return fmt.Errorf("attribute %q: unknown dtype %v", spec.Attribute, spec.DType)
+	}
+	return nil
+}
