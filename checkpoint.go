@@ -29,6 +29,7 @@ type Checkpoint struct {
 	attached []edge // rooted only: what hangs below the root besides its own children
 	counter  *Variable[int64]
 	restores []*restoration // those that may still have values waiting
+	objects  int            // how many the last save found
 }
 
 // New makes a Checkpoint of named objects, like tf.train.Checkpoint(**objects).

@@ -247,8 +247,8 @@ func (d *directory) scan(ctx context.Context, name string) (list []found, highes
 		if !isIndex {
 			prefix, _, _, _ = bundle.ParseDataName(file)
 		}
-		if prefix == "" || strings.HasPrefix(prefix, ".") {
-			continue
+		if _, own := numberOf(prefix, name); prefix == "" || prefix[0] == '.' && !own {
+			continue // second names of package bundle, and what Macs leave on foreign disks
 		}
 		f := found{name: prefix, time: info.ModTime.UnixNano()}
 		if isIndex {

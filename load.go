@@ -304,7 +304,7 @@ func (s *source) Key() string         { return s.read.key }
 func (s *source) DType() tensor.DType { return s.read.entry.DType }
 func (s *source) Shape() tensor.Shape { return s.read.entry.Shape }
 func (s *source) ReadInto(ctx context.Context, dst []byte) error {
-	return s.rd.ReadInto(ctx, s.read.key, dst)
+	return s.rd.ReadEntry(ctx, s.read.key, &s.read.entry, dst)
 }
 func (s *source) Tensor(ctx context.Context) (*tensor.Tensor, error) {
 	return s.rd.Tensor(ctx, s.read.key)

@@ -66,6 +66,7 @@ type Manager struct {
 	lastPreserved float64
 	highest       int64 // greatest number seen in the state file and, once scanned, in the directory
 	scanned       bool
+	prepared      bool  // cleaned up behind a crash
 	stateErr      error // why the state file could not be used; nil if there is none
 
 	// marks are left by saves that died between writing a checkpoint and
@@ -74,13 +75,16 @@ type Manager struct {
 	// unrecorded are the marks of this Manager's own checkpoints that are
 	// written and that no state file lists yet.
 	unrecorded []storage.Writer
+	// failed are new checkpoints that could not be written, and of which
+	// something may be left.
+	failed []failedSave
 }
 
 // NewManager opens a directory of checkpoints, which need not exist yet. It
 // reads the state file, adopts the checkpoints a manager recorded there, and
-// cleans up what a crash left behind of checkpoints of its own name. A state
-// file that cannot be understood is no error here: RestoreOrInitialize reports
-// it, Resume does without.
+// changes nothing: what a crash left behind of checkpoints of its name, the
+// first save cleans up. A state file that cannot be understood is no error here:
+// RestoreOrInitialize reports it, Resume does without.
 func NewManager(checkpoint *Checkpoint, directory string, o *ManagerOptions) (*Manager, error) {
 	if o == nil {
 		o = new(ManagerOptions)
@@ -116,123 +120,15 @@ func NewManager(checkpoint *Checkpoint, directory string, o *ManagerOptions) (*M
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
 	}
-	m.clean(background)
 	if err := m.recover(background); err != nil {
 		return nil, err
 	}
-	m.adopt(background)
 	return m, nil
-}
-
-// clean finishes what an interrupted save or removal left of this manager's
-// checkpoints. It is best effort: a folder that cannot be written is for the
-// next save to report.
-func (m *Manager) clean(ctx context.Context) {
-	removed, err := bundle.CleanFolder(ctx, m.dir.bucket, m.dir.base, m.owns)
-	for _, name := range removed {
-		m.log.Info("removed what an interrupted save left", "file", name)
-	}
-	for _, err := range [...]error{err, m.cleanOwn(ctx)} {
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errors.ErrUnsupported) {
-			m.log.Warn("left-over files stay", "directory", m.dir.dir, "error", err)
-		}
-	}
-}
-
-// cleanOwn removes state files that were never published, and collects the
-// marks of saves that were never recorded.
-func (m *Manager) cleanOwn(ctx context.Context) error {
-	sweeper, ok := m.dir.bucket.(storage.Sweeper)
-	if !ok {
-		return nil
-	}
-	for l, err := range sweeper.Leftovers(ctx) {
-		if err != nil {
-			return err
-		}
-		switch {
-		case l.Name == m.dir.base+stateFileName:
-			if err := sweeper.RemoveLeftover(ctx, l); err != nil {
-				return err
-			}
-		case m.owns(l.Name):
-			m.marks = append(m.marks, l)
-		}
-	}
-	return nil
-}
-
-// owns tells whether a name in the bucket is a prefix this manager would write.
-func (m *Manager) owns(prefix string) bool {
-	name, ok := strings.CutPrefix(prefix, m.dir.base)
-	if !ok {
-		return false
-	}
-	_, ok = numberOf(name, m.name)
-	return ok
-}
-
-// mark notes that a save of this name is under way: a file that is never
-// published. If the process dies before the state file lists the checkpoint,
-// the mark tells the next manager that the checkpoint is ours to look after.
-// Where the bucket cannot find such files again the mark is nil.
-func (m *Manager) mark(ctx context.Context, at place) (storage.Writer, error) {
-	if _, ok := at.bucket.(storage.Sweeper); !ok {
-		return nil, nil
-	}
-	return at.bucket.Create(ctx, at.name, nil)
-}
-
-// unmark removes a mark.
-func (m *Manager) unmark(mark storage.Writer) {
-	if mark == nil {
-		return
-	}
-	if err := mark.Abort(); err != nil {
-		m.log.Warn("a mark of a finished save stays", "directory", m.dir.dir, "error", err)
-	}
-}
-
-// adopt takes unrecorded checkpoints of dead saves into the list, so that
-// retention removes them in their turn.
-func (m *Manager) adopt(ctx context.Context) {
-	for _, l := range m.marks {
-		name := strings.TrimPrefix(l.Name, m.dir.base)
-		if there, err := bundle.Exists(ctx, m.dir.bucket, l.Name); err == nil && there && !m.lists(name) {
-			m.list = append(m.list, managed{name, m.seconds()})
-		}
-	}
-}
-
-func (m *Manager) lists(name string) bool {
-	return slices.ContainsFunc(m.list, func(c managed) bool { return c.name == name })
-}
-
-// enlist puts a checkpoint at the end of the list.
-func (m *Manager) enlist(name string, seconds float64) {
-	m.list = append(slices.DeleteFunc(m.list, func(c managed) bool { return c.name == name }), managed{name, seconds})
-}
-
-// dropMarks removes marks whose checkpoints the state file lists now.
-func (m *Manager) dropMarks(ctx context.Context) {
-	for _, mark := range m.unrecorded {
-		m.unmark(mark)
-	}
-	m.unrecorded = nil
-	sweeper, ok := m.dir.bucket.(storage.Sweeper)
-	if !ok {
-		return
-	}
-	for _, l := range m.marks {
-		if err := sweeper.RemoveLeftover(ctx, l); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			m.log.Warn("the mark of an interrupted save stays", "checkpoint", l.Name, "error", err)
-		}
-	}
-	m.marks = nil
 }
 
 // recover takes over what the state file records (TensorFlow's constructor).
 func (m *Manager) recover(ctx context.Context) error {
+	m.stateErr = nil
 	now := m.seconds()
 	s, err := m.dir.readState(ctx)
 	if err != nil {
@@ -250,6 +146,7 @@ func (m *Manager) recover(ctx context.Context) error {
 	}
 	m.latest = s.Latest
 	m.see(s.Latest)
+	last := make(map[string]int) // of paths listed twice the last one counts
 	for i, stored := range s.All {
 		m.see(stored)
 		// Entries without a time stamp were recorded by Checkpoint.Save, which
@@ -260,10 +157,15 @@ func (m *Manager) recover(ctx context.Context) error {
 		}
 		if seconds > s.LastPreserved {
 			if name, ok := m.managedName(ctx, stored); ok {
-				m.enlist(name, min(seconds, now))
+				if before, twice := last[name]; twice {
+					m.list[before].name = ""
+				}
+				last[name] = len(m.list)
+				m.list = append(m.list, managed{name, min(seconds, now)})
 			}
 		}
 	}
+	m.list = slices.DeleteFunc(m.list, func(c managed) bool { return c.name == "" })
 	if m.lastPreserved = s.LastPreserved; now < m.lastPreserved {
 		m.log.Warn("the clock went back behind the state file's last_preserved_timestamp", "timestamp", m.lastPreserved)
 		m.lastPreserved = now
@@ -366,14 +268,17 @@ func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (stri
 	if err := m.checkpoint.ensureCounter(); err != nil {
 		return "", err
 	}
-	if number == nil && !m.scanned {
+	m.prepare(ctx)
+	fresh := number == nil // then no file has that number
+	if fresh && !m.scanned {
 		if err := m.scan(ctx); err != nil {
 			return "", err
 		}
 	}
+	m.settle(ctx)
 	counter := m.checkpoint.counter
 	counter.data[0]++
-	if number == nil {
+	if fresh {
 		if counter.data[0] <= m.highest && m.highest < math.MaxInt64 {
 			counter.data[0] = m.highest + 1
 		}
@@ -386,7 +291,7 @@ func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (stri
 		return "", fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
 	}
 	if err := m.checkpoint.write(ctx, at, o); err != nil {
-		m.unmark(mark)
+		m.giveUp(ctx, failedSave{at, mark}, fresh)
 		return "", err
 	}
 	if mark != nil {
@@ -452,6 +357,10 @@ func (m *Manager) discard(ctx context.Context, v verdict) bool {
 	if err == nil {
 		return true
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		m.log.Info("gone already", "checkpoint", v.name)
+		return true
+	}
 	m.log.Warn("could not remove a checkpoint", "checkpoint", v.name, "error", err)
-	return errors.Is(err, fs.ErrNotExist)
+	return false
 }

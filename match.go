@@ -7,6 +7,7 @@ import (
 
 	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/internal/fault"
+	"github.com/ckpt-go/ckpt/tensor"
 )
 
 // matching is one round of matching and reading. Its bindings are made at once,
@@ -49,11 +50,11 @@ type unusedNode struct {
 
 // read is one tensor to bring in.
 type read struct {
-	key   string
-	value Value
-	spec  Spec
-	node  int
-	entry bundle.Entry
+	key    string
+	object Trackable
+	value  Value
+	spec   Spec
+	entry  bundle.Entry
 }
 
 func (r *restoration) newMatching() *matching { return &matching{r: r} }
@@ -141,6 +142,9 @@ func (m *matching) gather(node int, object Trackable) {
 		return
 	}
 	first := stored.Attributes[0].Key
+	if m.reads == nil {
+		m.reads = make([]read, 0, min(m.r.left, len(m.queue)))
+	}
 	for _, value := range values {
 		spec := value.Spec()
 		key := first
@@ -151,7 +155,7 @@ func (m *matching) gather(node int, object Trackable) {
 				return
 			}
 		}
-		m.reads = append(m.reads, read{key: key, value: value, spec: spec, node: node})
+		m.reads = append(m.reads, read{key: key, object: object, value: value, spec: spec})
 	}
 }
 
@@ -372,22 +376,63 @@ func (m *matching) rollback() {
 	m.nodes, m.marks, m.plain = nil, nil, nil
 }
 
+// manyReads is where going through the index once becomes cheaper than looking
+// entries up, which jumps between its blocks.
+const manyReads = 256
+
+// lookUp finds the entries of the reads. Those that are not there keep the
+// zero Entry.
+func lookUp(rd *bundle.Reader, reads []read) error {
+	if len(reads) < manyReads {
+		for i := range reads {
+			entry, err := rd.Entry(reads[i].key)
+			if err != nil && !isAbsent(err) {
+				return err
+			}
+			reads[i].entry = entry
+		}
+		return nil
+	}
+	wanted := make(map[string]int, len(reads)) // the last read of a key
+	same := make([]int, len(reads))            // the read before it of the same key, plus one
+	for i := range reads {
+		if before, twice := wanted[reads[i].key]; twice {
+			same[i] = before + 1
+		}
+		wanted[reads[i].key] = i
+	}
+	for it, err := range rd.Entries() {
+		if err != nil {
+			return err
+		}
+		if it.IsSlice {
+			continue
+		}
+		if i, ok := wanted[it.Key]; ok {
+			for i++; i > 0; i = same[i-1] {
+				reads[i-1].entry = it.Entry
+			}
+		}
+	}
+	return nil
+}
+
 // check looks every tensor up and compares dtypes and shapes, all of them,
 // before a byte is read.
 func (m *matching) check(rd *bundle.Reader, reads []read) error {
+	if err := lookUp(rd, reads); err != nil {
+		return fmt.Errorf("ckpt: %s: %w", m.r.files.prefix, err)
+	}
 	var misfits []error
 	for i := range reads {
 		r := &reads[i]
-		entry, err := rd.Entry(r.key)
-		if isAbsent(err) {
-			misfits = append(misfits, &MismatchError{Key: r.key, Want: describe(r.spec.DType, r.spec.Shape), Got: "no such tensor", Err: err})
-			continue
+		if r.entry.DType == tensor.Invalid {
+			if _, err := rd.Entry(r.key); err != nil {
+				misfits = append(misfits, &MismatchError{Key: r.key, Want: describe(r.spec.DType, r.spec.Shape), Got: "no such tensor", Err: err})
+				continue
+			}
 		}
-		if err != nil {
-			return fmt.Errorf("ckpt: %s: %w", m.r.files.prefix, err)
-		}
-		r.entry = entry
-		if err := checkFit(r.key, r.spec, entry); err != nil {
+		if err := checkFit(r.key, r.spec, r.entry); err != nil {
 			misfits = append(misfits, err)
 		}
 	}

@@ -22,9 +22,10 @@ type item struct {
 	spec  Spec
 }
 
-// newPlan walks the objects and lays the save out. It does no I/O.
-func newPlan(from root) (*plan, error) {
-	w, err := walk(from)
+// newPlan walks the objects, about as many as said, and lays the save out. It
+// does no I/O.
+func newPlan(from root, objects int) (*plan, error) {
+	w, err := walkMany(from, objects)
 	if err != nil {
 		return nil, err
 	}
@@ -53,24 +54,28 @@ func (p *plan) addValues() error {
 	var late []item
 	p.items = make([]item, 0, len(p.walker.objects))
 	keys := make(map[string]struct{}, len(p.walker.objects))
+	attributes := make([]objectgraph.Attribute, 0, len(p.walker.objects)) // those of all nodes
 	for id, object := range p.walker.objects {
 		saveable, ok := object.(Saveable)
 		if !ok {
 			continue
 		}
+		first := len(attributes)
 		for _, value := range saveable.Values() {
 			spec := value.Spec()
 			if err := checkSpec(spec); err != nil {
 				return fmt.Errorf("ckpt: object %s: %w", p.walker.name(id), err)
 			}
-			key := objectgraph.AttributeKey(p.walker.origins[id].path, spec.Attribute)
+			key := p.walker.origins[id].key
+			if spec.Attribute != VariableValue {
+				key = objectgraph.AttributeKey(p.walker.origins[id].path(), spec.Attribute)
+			}
 			if _, twice := keys[key]; twice || key == graphKey {
 				return fmt.Errorf("ckpt: object %s: duplicate key %q", p.walker.name(id), key)
 			}
 			keys[key] = struct{}{}
 			fullName, _, _ := strings.Cut(spec.FullName, ":")
-			n := &p.graph.Nodes[id]
-			n.Attributes = append(n.Attributes, objectgraph.Attribute{Name: spec.Attribute, FullName: fullName, Key: key})
+			attributes = append(attributes, objectgraph.Attribute{Name: spec.Attribute, FullName: fullName, Key: key})
 			it := item{key: key, value: value, spec: spec}
 			if spec.State {
 				late = append(late, it)
@@ -78,6 +83,7 @@ func (p *plan) addValues() error {
 				p.items = append(p.items, it)
 			}
 		}
+		p.graph.Nodes[id].Attributes = attributes[first:len(attributes):len(attributes)]
 	}
 	p.items = append(p.items, late...)
 	return nil

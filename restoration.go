@@ -243,6 +243,17 @@ func (r *restoration) appeared() []start {
 	return starts
 }
 
+// dropFoundSlots forgets the slot variables that waited and are bound now.
+func (r *restoration) dropFoundSlots() {
+	for node, list := range r.slotWait {
+		list = slices.DeleteFunc(list, func(s slotRestoration) bool { return r.bound[s.slot] != nil })
+		if r.slotWait[node] = list; len(list) == 0 {
+			delete(r.slotWait, node)
+		}
+	}
+	r.releaseIfDone()
+}
+
 // unresolvedSlots lists the slot variables whose variable or optimizer has not
 // been found.
 func (r *restoration) unresolvedSlots() []int {

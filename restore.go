@@ -221,7 +221,7 @@ func (l *loading) checkComplete(m *matching) error {
 	}
 	filled := make(map[Trackable]bool, len(m.reads)+1)
 	for i := range m.reads {
-		filled[m.r.bound[m.reads[i].node]] = true
+		filled[m.reads[i].object] = true
 	}
 	if l.c.counter != nil {
 		filled[l.c.counter] = true
@@ -256,13 +256,17 @@ func (l *loading) checkOverwritten(m *matching) error {
 	if len(l.overwritten) == 0 {
 		return nil
 	}
-	reads := make(map[Value]bool, len(m.reads))
+	type tensorOf struct {
+		object    Trackable
+		attribute string
+	}
+	reads := make(map[tensorOf]bool, len(m.reads))
 	for _, r := range m.reads {
-		reads[r.value] = true
+		reads[tensorOf{r.object, r.spec.Attribute}] = true
 	}
 	var left []string
 	for _, r := range l.overwritten {
-		if !reads[r.value] {
+		if !reads[tensorOf{r.object, r.spec.Attribute}] {
 			left = append(left, r.key)
 		}
 	}

@@ -82,10 +82,11 @@ func (c *Checkpoint) write(ctx context.Context, at place, o *SaveOptions) error 
 			return err
 		}
 	}
-	p, err := newPlan(c.top())
+	p, err := newPlan(c.top(), c.objects)
 	if err != nil {
 		return err
 	}
+	c.objects = len(p.walker.objects)
 	if !o.DropWaiting {
 		if err := p.checkNothingWaits(); err != nil {
 			return err

@@ -208,6 +208,7 @@ func (s *RestoreStatus) Fill(ctx context.Context) error {
 		if err := restoreWaiting(ctx, starts); err != nil {
 			return err
 		}
+		r.dropFoundSlots()
 	}
 	return nil
 }

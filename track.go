@@ -6,14 +6,14 @@ import (
 	"iter"
 	"reflect"
 	"strconv"
-	"strings"
+	"unsafe"
 )
 
 // Track makes the exported fields of a struct savable: each becomes a child of
 // the returned object, in field order, under its name or the name its tag gives,
 // as if a Python object held it. It panics if target is no pointer to a struct,
 // or if a field is of a kind that cannot be saved: those are mistakes in the
-// program.
+// program. Each call makes another object, so one struct is tracked once.
 //
 //	type state struct {
 //		Step    int64          `ckpt:"step"`        // scalar int64
@@ -29,14 +29,21 @@ import (
 // int and uint are stored as 64 bits. Slices of numbers take the stored length
 // when restored; lists of structs keep the length they have. Nested structs are
 // nodes of their own, embedded ones without a tag belong to the outer one, and
-// fields that are Trackables are tracked as they are. A restore writes to the
+// fields that are Trackables are tracked as they are. Pointers are followed: two
+// to the same struct are one object, and a nil one is no child, so values that
+// were stored for it wait (see RestoreStatus.Fill). A restore writes to the
 // struct's own memory where lengths agree.
 func Track(target any) *Struct {
 	v := reflect.ValueOf(target)
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
 		panic(fmt.Sprintf("ckpt: Track needs a pointer to a struct, not a %T", target))
 	}
-	return newStruct(func() reflect.Value { return v.Elem() }, v.Type().Elem(), "")
+	if _, ok := target.(Trackable); ok {
+		panic(fmt.Sprintf("ckpt: a %T is a Trackable already: use it as it is", target))
+	}
+	checkStruct(v.Type().Elem(), make(map[reflect.Type]bool))
+	t := &tracker{objects: make(map[structKey]*Struct)}
+	return t.object(v, "")
 }
 
 // Struct is a struct as a Trackable; see Track.
@@ -58,44 +65,44 @@ func (s *Struct) Children() iter.Seq2[string, Trackable] {
 
 func (s *Struct) fixedLayout() {}
 
-// at gives the value of a place in the program's memory, which may move when a
-// slice grows.
-type at func() reflect.Value
+// tracker makes the objects of one call of Track. Structs behind pointers are
+// remembered by their address, which is their identity, so that shared ones
+// are one object and cycles end.
+type tracker struct {
+	objects map[structKey]*Struct
+}
 
-var trackableType = reflect.TypeFor[Trackable]()
+type structKey struct {
+	address unsafe.Pointer
+	of      reflect.Type
+}
 
-func newStruct(where at, t reflect.Type, path string) *Struct {
+// object is the Trackable of the struct that a pointer leads to.
+func (t *tracker) object(pointer reflect.Value, path string) *Struct {
+	key := structKey{pointer.UnsafePointer(), pointer.Type()}
+	if s := t.objects[key]; s != nil {
+		return s
+	}
 	s := new(Struct)
-	s.addFields(where, t, path)
+	t.objects[key] = s
+	elem := pointer.Elem()
+	t.fill(s, func() reflect.Value { return elem }, elem.Type(), path)
 	return s
 }
 
-func (s *Struct) addFields(where at, t reflect.Type, path string) {
-	for i := range t.NumField() {
-		f := t.Field(i)
-		tag, tagged := f.Tag.Lookup("ckpt")
-		if tag == "-" {
+// where gives a place in the program's memory, which may move when a slice
+// grows or a pointer changes.
+type where func() reflect.Value
+
+func (t *tracker) fill(s *Struct, at where, of reflect.Type, path string) {
+	for _, f := range fieldsOf(of) {
+		place := func() reflect.Value { return at().FieldByIndex(f.index) }
+		if f.json {
+			child := jsonField(place, f.of)
+			s.children = append(s.children, func() edge { return edge{f.name, child} })
 			continue
 		}
-		field := func() reflect.Value { return where().Field(i) }
-		if f.Anonymous && !tagged && f.Type.Kind() == reflect.Struct && !reflect.PointerTo(f.Type).Implements(trackableType) {
-			s.addFields(field, f.Type, path)
-			continue
-		}
-		if !f.IsExported() {
-			if tagged {
-				panic(fmt.Sprintf("ckpt: field %s of %v has a ckpt tag but is not exported", f.Name, t))
-			}
-			continue
-		}
-		name, option, _ := strings.Cut(tag, ",")
-		if name == "" {
-			name = f.Name
-		}
-		if option != "" && option != "json" {
-			panic(fmt.Sprintf("ckpt: field %s of %v: unknown tag option %q; there is only json", f.Name, t, option))
-		}
-		s.children = append(s.children, newField(field, f.Type, name, join(path, name), option == "json", fmt.Sprintf("%v.%s", t, f.Name)))
+		s.children = append(s.children, t.child(place, f.of, f.name, join(path, f.name)))
 	}
 }
 
@@ -106,76 +113,71 @@ func join(path, name string) string {
 	return path + "/" + name
 }
 
-// newField makes the child of one field or list element. who names it in
-// panics.
-func newField(where at, t reflect.Type, name, path string, asJSON bool, who string) func() edge {
+// child makes the child of one field or list element, whose type was checked.
+// A child that is not there has no object.
+func (t *tracker) child(at where, of reflect.Type, name, path string) func() edge {
 	fixed := func(child Trackable) func() edge { return func() edge { return edge{name, child} } }
-	if asJSON {
-		return fixed(jsonField(where, t))
-	}
-	if t.Implements(trackableType) {
+	switch kindOf(of) {
+	case trackableField:
 		return func() edge {
-			v := where()
-			if v.IsZero() {
+			if child, _ := at().Interface().(Trackable); !absent(child) {
+				return edge{name, child}
+			}
+			return edge{}
+		}
+	case trackableValue:
+		return func() edge { return edge{name, at().Addr().Interface().(Trackable)} }
+	case tensorField:
+		l, _ := tensorLayout(of)
+		return fixed(&field{where: at, layout: l, path: path})
+	case structField:
+		s := new(Struct)
+		t.fill(s, at, of, path)
+		return fixed(s)
+	case pointerField:
+		return func() edge {
+			if at().IsNil() {
 				return edge{}
 			}
-			return edge{name, v.Interface().(Trackable)}
+			return edge{name, t.object(at(), path)}
 		}
+	default: // listField
+		return fixed(&listOf{tracker: t, where: at, elem: of.Elem(), path: path})
 	}
-	if reflect.PointerTo(t).Implements(trackableType) {
-		return func() edge { return edge{name, where().Addr().Interface().(Trackable)} }
-	}
-	if layout, ok := tensorLayout(t); ok {
-		return fixed(&field{where: where, layout: layout, path: path})
-	}
-	switch t.Kind() {
-	case reflect.Struct:
-		return fixed(newStruct(where, t, path))
-	case reflect.Pointer:
-		if t.Elem().Kind() == reflect.Struct {
-			if where().IsNil() {
-				panic(fmt.Sprintf("ckpt: field %s is a nil pointer when it is tracked", who))
-			}
-			return fixed(newStruct(func() reflect.Value { return where().Elem() }, t.Elem(), path))
-		}
-	case reflect.Slice, reflect.Array:
-		return fixed(&listField{where: where, elem: t.Elem(), path: path, who: who})
-	}
-	panic(fmt.Sprintf("ckpt: field %s is a %v, which cannot be stored as a tensor; tag it `ckpt:\"%s,json\"` to store it as text, or `ckpt:\"-\"` to leave it out", who, t, name))
 }
 
-func jsonField(where at, t reflect.Type) *PythonState {
+func jsonField(at where, of reflect.Type) *PythonState {
 	return NewPythonState(
-		func() ([]byte, error) { return json.Marshal(where().Interface()) },
+		func() ([]byte, error) { return json.Marshal(at().Interface()) },
 		func(data []byte) (func(), error) {
-			fresh := reflect.New(t)
+			fresh := reflect.New(of)
 			if err := json.Unmarshal(data, fresh.Interface()); err != nil {
 				return nil, err
 			}
-			return func() { where().Set(fresh.Elem()) }, nil
+			return func() { at().Set(fresh.Elem()) }, nil
 		})
 }
 
-// listField is a slice or array of structs, slices or Trackables: a list node.
-type listField struct {
+// listOf is a slice or array of structs, slices or Trackables: a list node.
+type listOf struct {
 	mark
-	where at
-	elem  reflect.Type
-	path  string
-	who   string
-	made  []func() edge
+	tracker *tracker
+	where   where
+	elem    reflect.Type
+	path    string
+	made    []func() edge
 }
 
-func (l *listField) fixedLayout() {}
+func (l *listOf) fixedLayout() {}
 
 // Children yields the elements that exist now.
-func (l *listField) Children() iter.Seq2[string, Trackable] {
+func (l *listOf) Children() iter.Seq2[string, Trackable] {
 	return func(yield func(string, Trackable) bool) {
 		for i := range l.where().Len() {
 			if i == len(l.made) {
 				name := strconv.Itoa(i)
 				element := func() reflect.Value { return l.where().Index(i) }
-				l.made = append(l.made, newField(element, l.elem, name, join(l.path, name), false, l.who+"["+name+"]"))
+				l.made = append(l.made, l.tracker.child(element, l.elem, name, join(l.path, name)))
 			}
 			if e := l.made[i](); e.child != nil && !yield(e.name, e.child) {
 				return

@@ -125,17 +125,11 @@ type SlotCreator interface {
 	CreateSlot(variable Trackable, name string, spec Spec) (Trackable, error)
 }
 
-// staged is a Staged made of functions.
-type staged struct {
-	commit, discard func()
-}
+// staged is a Staged that nothing has to be done for when it is discarded.
+type staged struct{ commit func() }
 
 func (s staged) Commit() { s.commit() }
-func (s staged) Discard() {
-	if s.discard != nil {
-		s.discard()
-	}
-}
+func (staged) Discard()  {}
 
 // noChildren is the Children of a leaf.
 func noChildren(func(string, Trackable) bool) {}

@@ -42,7 +42,7 @@ func tensorLayout(t reflect.Type) (layout, bool) {
 // field is a field of a struct as a variable.
 type field struct {
 	mark
-	where  at
+	where  where
 	layout layout
 	path   string
 }
@@ -61,16 +61,17 @@ func (f *field) Spec() Spec {
 // Snapshot refers to the field's memory where the machine stores it as the file
 // does.
 func (f *field) Snapshot(context.Context) (Snapshot, error) {
-	elements, shape := f.elements()
+	shape := f.shape()
+	if b, ok := f.memory(); ok {
+		return shapedBytes{byteSnapshot{b}, shape}, nil
+	}
+	elements := flatten(nil, f.where(), f.layout.elem)
 	if f.layout.dtype == tensor.String {
 		text := make([][]byte, len(elements))
 		for i, e := range elements {
 			text[i] = []byte(e.String())
 		}
 		return shapedStrings{stringSnapshot{text}, shape}, nil
-	}
-	if b, ok := f.memory(); ok {
-		return shapedBytes{byteSnapshot{b}, shape}, nil
 	}
 	var b []byte
 	for _, e := range elements {
@@ -100,15 +101,6 @@ func (f *field) shape() tensor.Shape {
 		shape[0] = int64(f.where().Len())
 	}
 	return shape
-}
-
-// elements lists the scalars in row-major order.
-func (f *field) elements() ([]reflect.Value, tensor.Shape) {
-	var list []reflect.Value
-	if _, direct := f.memory(); !direct || f.layout.dtype == tensor.String {
-		list = flatten(nil, f.where(), f.layout.elem)
-	}
-	return list, f.shape()
 }
 
 // flatten goes down arrays and slices; types, not data, bound the depth.
@@ -143,50 +135,51 @@ func (f *field) memory() ([]byte, bool) {
 
 // Stage reads into new memory and keeps the field's own where lengths agree.
 func (f *field) Stage(ctx context.Context, src Source) (Staged, error) {
-	t, err := src.Tensor(ctx)
-	if err != nil {
-		return nil, err
+	t := f.where().Type()
+	place := reflect.New(t).Elem()
+	if t.Kind() == reflect.Slice {
+		n := int(src.Shape()[0])
+		place.Set(reflect.MakeSlice(t, n, n))
 	}
-	t0 := f.where().Type()
-	fresh := reflect.New(t0).Elem()
-	if t0.Kind() == reflect.Slice {
-		n := int(t.Shape()[0])
-		fresh.Set(reflect.MakeSlice(t0, n, n))
-	}
-	if err := f.fill(fresh, t); err != nil {
+	fresh := &field{where: func() reflect.Value { return place }, layout: f.layout}
+	if err := fresh.read(ctx, src); err != nil {
 		return nil, err
 	}
 	return staged{commit: func() {
 		live := f.where()
-		if live.Kind() == reflect.Slice && live.Len() == fresh.Len() {
-			reflect.Copy(live, fresh)
+		if live.Kind() == reflect.Slice && live.Len() == place.Len() {
+			reflect.Copy(live, place)
 			return
 		}
-		live.Set(fresh)
+		live.Set(place)
 	}}, nil
 }
 
-func (f *field) fill(fresh reflect.Value, t *tensor.Tensor) error {
-	copyOf := &field{where: func() reflect.Value { return fresh }, layout: f.layout}
-	if b, ok := copyOf.memory(); ok && len(b) == len(t.Bytes()) {
-		copy(b, t.Bytes())
+// read fills a field that has the tensor's shape.
+func (f *field) read(ctx context.Context, src Source) error {
+	if b, ok := f.memory(); ok {
+		err := src.ReadInto(ctx, b)
 		normalize(b, f.layout.dtype)
-		return nil
+		return err
 	}
-	elements := flatten(nil, fresh, f.layout.elem)
+	elements := flatten(nil, f.where(), f.layout.elem)
 	if f.layout.dtype == tensor.String {
-		if len(elements) != len(t.Strings()) {
-			return fmt.Errorf("%d strings for %d fields", len(t.Strings()), len(elements))
+		text, err := src.Strings(ctx)
+		if err != nil {
+			return err
 		}
-		for i, s := range t.Strings() {
+		if len(text) != len(elements) {
+			return fmt.Errorf("%d strings for %d elements", len(text), len(elements))
+		}
+		for i, s := range text {
 			elements[i].SetString(string(s))
 		}
 		return nil
 	}
-	b := t.Bytes()
 	size := f.layout.dtype.Size()
-	if len(b) != len(elements)*size {
-		return fmt.Errorf("%d bytes for %d elements", len(b), len(elements))
+	b := make([]byte, len(elements)*size)
+	if err := src.ReadInto(ctx, b); err != nil {
+		return err
 	}
 	for i, e := range elements {
 		if err := setElement(e, b[i*size:(i+1)*size]); err != nil {
@@ -198,13 +191,8 @@ func (f *field) fill(fresh reflect.Value, t *tensor.Tensor) error {
 
 // ReadInPlace reads straight into the field where the lengths agree.
 func (f *field) ReadInPlace(ctx context.Context, src Source) error {
-	b, ok := f.memory()
-	if ok && f.shape().Equal(src.Shape()) {
-		if err := src.ReadInto(ctx, b); err != nil {
-			return err
-		}
-		normalize(b, f.layout.dtype)
-		return nil
+	if f.shape().Equal(src.Shape()) {
+		return f.read(ctx, src)
 	}
 	s, err := f.Stage(ctx, src)
 	if err == nil {

@@ -80,13 +80,19 @@ func (v *Variable[T]) Stage(ctx context.Context, src Source) (Staged, error) {
 	if err := readSlice(ctx, src, fresh); err != nil {
 		return nil, err
 	}
-	return staged{commit: func() { copy(v.data, fresh) }}, nil
+	return &stagedSlice[T]{v.data, fresh}, nil
 }
 
 // ReadInPlace reads straight into Data.
 func (v *Variable[T]) ReadInPlace(ctx context.Context, src Source) error {
 	return readSlice(ctx, src, v.data)
 }
+
+// stagedSlice is a Staged for memory that stays in place.
+type stagedSlice[T any] struct{ live, fresh []T }
+
+func (s *stagedSlice[T]) Commit() { copy(s.live, s.fresh) }
+func (*stagedSlice[T]) Discard()  {}
 
 // sliceSnapshot views a slice as little-endian bytes, copying only where the
 // machine is big-endian.
@@ -184,7 +190,7 @@ func (v *RawVariable) Stage(ctx context.Context, src Source) (Staged, error) {
 	if err := src.ReadInto(ctx, fresh); err != nil {
 		return nil, err
 	}
-	return staged{commit: func() { copy(v.data, fresh) }}, nil
+	return &stagedSlice[byte]{v.data, fresh}, nil
 }
 
 // ReadInPlace reads straight into Bytes.
@@ -239,7 +245,7 @@ func (v *StringVariable) Stage(ctx context.Context, src Source) (Staged, error) 
 	if len(fresh) != len(v.elements) {
 		return nil, fault.Corrupt(fault.KindEntry, "%d strings for shape %v", len(fresh), v.spec.Shape)
 	}
-	return staged{commit: func() { copy(v.elements, fresh) }}, nil
+	return &stagedSlice[[]byte]{v.elements, fresh}, nil
 }
 
 type stringSnapshot struct{ elements [][]byte }

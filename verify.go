@@ -1,6 +1,7 @@
 package ckpt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"slices"
 
 	"github.com/ckpt-go/ckpt/bundle"
-	"github.com/ckpt-go/ckpt/internal/fault"
 	"github.com/ckpt-go/ckpt/storage"
 )
 
@@ -125,7 +125,9 @@ func verify(ctx context.Context, at place, o *VerifyOptions) (*Verified, error) 
 			return v, ctx.Err()
 		}
 		if err != nil {
-			v.Problems = append(v.Problems, problemAt(fault.Locate(err, file, it.Key), at))
+			p := *ProblemOf(err)
+			p.File, p.Key = cmp.Or(p.File, file), cmp.Or(p.Key, it.Key)
+			v.Problems = append(v.Problems, &p)
 		}
 		if done += it.Entry.Size; o.Progress != nil {
 			o.Progress(at.prefix, done, total)

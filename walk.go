@@ -23,19 +23,31 @@ type walker struct {
 
 // origin is how a walk came to an object.
 type origin struct {
-	path   string // escaped, the beginning of its keys
+	key    string // the key it has if it is a variable; keys begin with the path
 	name   string // of the edge or slot
 	parent int    // −1 for the root; the optimizer for slot variables
 	of     int    // the variable, for slot variables
 }
+
+// valueKey is how the key of a variable goes on behind its path.
+const valueKey = "/.ATTRIBUTES/" + VariableValue
+
+// path is the object path: escaped names joined by slashes.
+func (o *origin) path() string { return o.key[:len(o.key)-len(valueKey)] }
 
 type slotEdge struct {
 	optimizer int
 	objectgraph.SlotVariable
 }
 
-func walk(from root) (*walker, error) {
-	w := &walker{root: from, ids: map[Trackable]int{from.object: 0}, objects: []Trackable{from.object}, origins: []origin{{parent: -1}}}
+func walk(from root) (*walker, error) { return walkMany(from, 0) }
+
+// walkMany is walk where about so many objects are expected.
+func walkMany(from root, objects int) (*walker, error) {
+	w := &walker{root: from, ids: make(map[Trackable]int, objects)}
+	w.objects, w.origins = make([]Trackable, 0, objects), make([]origin, 0, objects)
+	w.edges = make([][]objectgraph.Edge, 0, objects)
+	w.number(from.object, origin{key: valueKey, parent: -1})
 	for id := 0; id < len(w.objects); id++ {
 		if err := w.expand(id); err != nil {
 			return nil, err
@@ -83,11 +95,13 @@ func (w *walker) edge(id int, name string, child Trackable) (objectgraph.Edge, e
 	}
 	to, known := w.ids[child]
 	if !known {
-		path := objectgraph.Escape(name)
+		key := objectgraph.Escape(name)
 		if id != 0 {
-			path = w.origins[id].path + "/" + path
+			key = w.origins[id].path() + "/" + key + valueKey
+		} else {
+			key += valueKey
 		}
-		to = w.number(child, origin{path: path, name: name, parent: id})
+		to = w.number(child, origin{key: key, name: name, parent: id})
 	}
 	return objectgraph.Edge{Name: name, Node: to}, nil
 }
@@ -163,8 +177,8 @@ func (w *walker) addSlot(optimizer, original int, name string, slot Trackable) e
 	for child := range slot.Children() {
 		return fmt.Errorf("it has a child %q; slot variables are leaves", child)
 	}
-	path := objectgraph.SlotPath(w.origins[original].path, w.origins[optimizer].path, name)
-	to := w.number(slot, origin{path: path, name: name, parent: optimizer, of: original})
+	path := objectgraph.SlotPath(w.origins[original].path(), w.origins[optimizer].path(), name)
+	to := w.number(slot, origin{key: path + valueKey, name: name, parent: optimizer, of: original})
 	w.slots = append(w.slots, slotEdge{optimizer, objectgraph.SlotVariable{Name: name, Original: original, Node: to}})
 	return nil
 }

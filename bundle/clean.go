@@ -12,7 +12,8 @@ import (
 // Clean finishes what crashes interrupted at prefixes that match wants: it
 // undoes or finishes overwrites, finishes removals, and removes unpublished
 // files of dead writers with the data files they had published before their
-// index. A data file without an index and without such evidence is somebody
+// index. An unpublished file of exactly the prefix's name says the same of that
+// prefix as one of its index; it is the caller's and stays. A data file without an index and without such evidence is somebody
 // else's and stays. It looks at the top folder of the bucket, must not run
 // beside a Writer of a matching prefix, and returns the names it removed, also
 // when it fails later.
@@ -157,6 +158,10 @@ func (c *cleaner) leftovers(ctx context.Context, s storage.Sweeper, match func(s
 	}
 	for _, l := range dead {
 		prefix := tracePrefix(l.Name)
+		noted := prefix == "" && match(l.Name)
+		if noted {
+			prefix = l.Name
+		}
 		for _, mark := range [...]string{undoPrefix, gonePrefix} {
 			// Copies to second names leave such files too.
 			if original, ok := unmark(prefix, mark); ok {
@@ -166,13 +171,16 @@ func (c *cleaner) leftovers(ctx context.Context, s storage.Sweeper, match func(s
 		if prefix == "" || !match(prefix) {
 			continue
 		}
-		if l.Name == IndexName(prefix) {
+		if noted || l.Name == IndexName(prefix) {
 			if err := c.orphans(ctx, prefix); err != nil {
 				return err
 			}
 			if err := syncRemovals(ctx, c.bucket); err != nil {
 				return err
 			}
+		}
+		if noted {
+			continue
 		}
 		if err := s.RemoveLeftover(ctx, l); err != nil {
 			return err

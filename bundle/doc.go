@@ -26,7 +26,9 @@
 // then the second names go. A crash in between is undone by [Recover]; until
 // then [Open] reads the old checkpoint under the second names. [Remove] keeps
 // the index as ".ckpt-gone." until the data is gone, and [Clean] takes away what
-// a crash left, but nothing that such evidence does not prove to be ours.
+// a crash left, but nothing that such evidence does not prove to be ours. (A file
+// system that keeps the name of new data in a power failure, and forgets that
+// of the unpublished index made before it, loses the proof: that data stays.)
 //
 // # Deviations from TensorFlow
 //
@@ -41,7 +43,8 @@
 //   - Slices of every dtype are joined; TensorFlow does float, double, int32 and
 //     a few more.
 //   - One-byte dtypes such as float8 and int4 are read from big-endian bundles.
-//   - A prefix is a name, never a pattern.
+//   - A prefix is a name, never a pattern, but for the files of the format before
+//     bundles (V1), which is read and not written: "export-?????-of-00002".
 //   - Names of dimensions in an entry's shape are dropped when it is encoded
 //     again. Nobody writes them.
 package bundle

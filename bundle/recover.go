@@ -166,6 +166,20 @@ func Remove(ctx context.Context, b storage.Bucket, prefix string) error {
 	return finishRemoval(ctx, b, prefix)
 }
 
+// Discard removes the data files of a prefix that has no index: what a Commit
+// that failed could not take back. That they are its own only the caller knows.
+// A prefix with a checkpoint is fs.ErrExist.
+func Discard(ctx context.Context, b storage.Bucket, prefix string) error {
+	found, err := Exists(ctx, b, prefix)
+	if err != nil {
+		return err
+	}
+	if found {
+		return &fs.PathError{Op: "discard", Path: prefix, Err: fs.ErrExist}
+	}
+	return errors.Join(removeData(ctx, b, prefix), syncRemovals(ctx, b))
+}
+
 // removeIndex takes the index away, keeping it as evidence that the data files
 // may go too, and makes that durable before any of them does.
 func removeIndex(ctx context.Context, b storage.Bucket, prefix string) error {

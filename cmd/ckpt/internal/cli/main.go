@@ -61,14 +61,15 @@ func (s *session) complain(err error) {
 	}
 }
 
-// errorText is an error as one line, without the names of the classes at its end,
-// which tell a person nothing new.
+// errorText is an error as one line, without the names of classes, which tell a
+// person nothing new.
 func errorText(err error) string {
 	text := strings.TrimPrefix(err.Error(), "ckpt: ")
 	for _, class := range []error{fs.ErrNotExist, ckpt.ErrNoCheckpoint} {
 		for _, separator := range []string{": ", "\n"} {
 			text = strings.TrimSuffix(text, separator+class.Error())
 		}
+		text = strings.Replace(text, ": "+class.Error()+"; ", "; ", 1)
 	}
 	return sanitize(text)
 }
@@ -158,6 +159,8 @@ func exactly(names ...string) cobra.PositionalArgs {
 			return usage(cmd, "%s needs %s", cmd.Name(), names[len(args)])
 		case len(args) > len(names):
 			return usage(cmd, "%s takes %s, %q is too much", cmd.Name(), strings.Join(names, " and "), args[len(names)])
+		case args[0] == "":
+			return usage(cmd, "%s is empty", names[0])
 		}
 		return nil
 	}

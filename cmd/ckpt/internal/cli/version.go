@@ -1,8 +1,8 @@
 package cli
 
 import (
-	"fmt"
 	"runtime/debug"
+	"strings"
 )
 
 // versionText names the version of the module as the Go toolchain recorded it.
@@ -15,16 +15,14 @@ func versionText() string {
 	if version == "" {
 		version = "(devel)"
 	}
-	text := fmt.Sprintf("ckpt %s %s", version, info.GoVersion)
+	parts := []string{"ckpt", version, info.GoVersion}
 	for _, setting := range info.Settings {
-		switch setting.Key {
-		case "vcs.revision":
-			text += " " + setting.Value
-		case "vcs.modified":
-			if setting.Value == "true" {
-				text += " (modified)"
-			}
+		switch {
+		case setting.Key == "vcs.revision":
+			parts = append(parts, setting.Value)
+		case setting.Key == "vcs.modified" && setting.Value == "true":
+			parts = append(parts, "(modified)")
 		}
 	}
-	return text
+	return strings.Join(parts, " ")
 }

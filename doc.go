@@ -1,0 +1,99 @@
+// Package ckpt saves and restores the state of a program as TensorFlow's
+// training checkpoints: the files tf.train.Checkpoint writes, byte for byte,
+// without TensorFlow.
+//
+// A Checkpoint holds named objects. Objects are Trackables: they list their
+// children by name, and so form a graph that begins at the root. A Saveable is
+// an object that also has values, each of which is one tensor; a Variable is the
+// usual one, a Node or a List holds children only, and Track makes one of a
+// struct. Saving writes a few files that share a prefix, such as
+// training/ckpt-7: an index (.index) and the data (.data-00000-of-00001), with
+// the graph as one more tensor. Restoring follows the edges of the stored and
+// the live graph side by side; names of edges must agree, variables' own names
+// need not. Values whose object does not exist yet wait, and are set the
+// moment it is tracked. A RestoreStatus tells what found no counterpart. A
+// Manager numbers the checkpoints of a directory, keeps some, notes the latest
+// in the state file called checkpoint, and resumes from the newest good one. A
+// Reader looks into a checkpoint without any objects.
+//
+// A whole program, which goes on where it was stopped:
+//
+//	package main
+//
+//	import (
+//		"context"
+//		"fmt"
+//		"log"
+//
+//		"github.com/ckpt-go/ckpt"
+//	)
+//
+//	type state struct {
+//		Step    int64     `ckpt:"step"`
+//		Weights []float32 `ckpt:"weights"`
+//	}
+//
+//	func main() {
+//		ctx := context.Background()
+//		s := state{Weights: make([]float32, 10)}
+//		checkpoint := ckpt.New(ckpt.Objects{"state": ckpt.Track(&s)})
+//		manager, err := ckpt.NewManager(checkpoint, "training_checkpoints", &ckpt.ManagerOptions{MaxToKeep: 5})
+//		if err != nil {
+//			log.Fatal(err)
+//		}
+//		resumed, err := manager.Resume(ctx, nil) // Prefix is "" on the first run
+//		if err != nil {
+//			log.Fatal(err)
+//		}
+//		for _, refused := range resumed.Refused {
+//			log.Print(refused)
+//		}
+//		for s.Step < 1000 {
+//			s.Step++
+//			for i := range s.Weights {
+//				s.Weights[i] += 0.1
+//			}
+//			if s.Step%100 == 0 {
+//				prefix, err := manager.Save(ctx, nil) // durable when it returns
+//				if err != nil {
+//					log.Fatal(err)
+//				}
+//				fmt.Println("saved", prefix)
+//			}
+//		}
+//	}
+//
+// # Errors
+//
+// Errors have three classes, asked for with errors.Is: ErrCorrupt, ErrMismatch
+// and ErrNoCheckpoint. CorruptError, MismatchError and UnmatchedError carry the
+// facts. Missing files are fs.ErrNotExist, formats of the future
+// errors.ErrUnsupported. Constructors panic on mistakes in the program, where
+// their comment says so; nothing that comes from a file does.
+//
+// # Deviations from TensorFlow
+//
+// Files are the same; these behaviours differ on purpose:
+//
+//   - A restore sets every value or none. TensorFlow assigns one by one, so a
+//     shape that differs leaves a mixture.
+//   - When tracking an object fails because a waiting value does not fit, the
+//     value waits on.
+//   - Saving while restored values still wait is an error that names them;
+//     TensorFlow leaves them out without a word. See SaveOptions.DropWaiting.
+//   - What waits is bound to the checkpoint it came from: one that took its name
+//     since is an error.
+//   - Attribute names with "." or "/" are refused; TensorFlow writes them and
+//     cannot restore them.
+//   - A path that ends in .index or .data-… means its checkpoint. TensorFlow
+//     restores nothing from the first, silently.
+//   - Lists only grow: TensorFlow refuses to save a list whose elements moved.
+//   - What Save returned is on the disk, an existing checkpoint of that name is
+//     replaced whole or not at all, and a save that fails leaves no files.
+//   - A Manager numbers above every number in its directory instead of
+//     overwriting after a rewind, saves whenever Save is called, and removes
+//     nothing outside its directory or under other names.
+//   - Manager.Resume passes damaged checkpoints over and needs no state file. A
+//     state file that does not parse is an error, not "no checkpoint".
+//   - Directories and prefixes may contain *, ? and [ ].
+package ckpt

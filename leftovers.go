@@ -1,0 +1,172 @@
+package ckpt
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/ckpt-go/ckpt/bundle"
+	"github.com/ckpt-go/ckpt/storage"
+)
+
+// failedSave is a checkpoint that could not be written, with its mark.
+type failedSave struct {
+	at   place
+	mark storage.Writer
+}
+
+// prepare is done once, before the first save. Reading needs none of it.
+func (m *Manager) prepare(ctx context.Context) {
+	if m.prepared {
+		return
+	}
+	var c *CorruptError
+	if errors.As(m.stateErr, &c) && c.Kind == KindUnreadable {
+		// The next state file would forget what this one lists.
+		if err := m.recover(ctx); err != nil {
+			m.log.Warn("the state file is replaced unread", "error", err)
+		}
+	}
+	m.clean(ctx)
+	m.adopt(ctx)
+	m.prepared = ctx.Err() == nil
+}
+
+// clean finishes what an interrupted save or removal left of this manager's
+// checkpoints. It is best effort: a folder that cannot be written is for the
+// next save to report.
+func (m *Manager) clean(ctx context.Context) {
+	removed, err := bundle.CleanFolder(ctx, m.dir.bucket, m.dir.base, m.owns)
+	for _, name := range removed {
+		m.log.Info("removed what an interrupted save left", "file", name)
+	}
+	for _, err := range [...]error{err, m.cleanOwn(ctx)} {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errors.ErrUnsupported) {
+			m.log.Warn("left-over files stay", "directory", m.dir.dir, "error", err)
+		}
+	}
+}
+
+// cleanOwn removes state files that were never published, and collects the
+// marks of saves that were never recorded.
+func (m *Manager) cleanOwn(ctx context.Context) error {
+	m.marks = nil
+	sweeper, ok := m.dir.bucket.(storage.Sweeper)
+	if !ok {
+		return nil
+	}
+	for l, err := range sweeper.Leftovers(ctx) {
+		if err != nil {
+			return err
+		}
+		switch {
+		case l.Name == m.dir.base+stateFileName:
+			if err := sweeper.RemoveLeftover(ctx, l); err != nil {
+				return err
+			}
+		case m.owns(l.Name):
+			m.marks = append(m.marks, l)
+		}
+	}
+	return nil
+}
+
+// owns tells whether a name in the bucket is a prefix this manager would write.
+func (m *Manager) owns(prefix string) bool {
+	name, ok := strings.CutPrefix(prefix, m.dir.base)
+	if !ok {
+		return false
+	}
+	_, ok = numberOf(name, m.name)
+	return ok
+}
+
+// mark notes that a save of this name is under way: a file that is never
+// published. If the process dies before the state file lists the checkpoint,
+// the mark tells the next manager that the checkpoint is ours to look after.
+// Where the bucket cannot find such files again the mark is nil.
+func (m *Manager) mark(ctx context.Context, at place) (storage.Writer, error) {
+	if _, ok := at.bucket.(storage.Sweeper); !ok {
+		return nil, nil
+	}
+	return at.bucket.Create(ctx, at.name, nil)
+}
+
+// unmark removes a mark.
+func (m *Manager) unmark(mark storage.Writer) {
+	if mark == nil {
+		return
+	}
+	if err := mark.Abort(); err != nil {
+		m.log.Warn("a mark of a finished save stays", "directory", m.dir.dir, "error", err)
+	}
+}
+
+// adopt takes unrecorded checkpoints of dead saves into the list, so that
+// retention removes them in their turn.
+func (m *Manager) adopt(ctx context.Context) {
+	for _, l := range m.marks {
+		name := strings.TrimPrefix(l.Name, m.dir.base)
+		if there, err := bundle.Exists(ctx, m.dir.bucket, l.Name); err == nil && there && !m.lists(name) {
+			m.list = append(m.list, managed{name, m.seconds()})
+		}
+	}
+}
+
+func (m *Manager) lists(name string) bool {
+	return slices.ContainsFunc(m.list, func(c managed) bool { return c.name == name })
+}
+
+// enlist puts a checkpoint at the end of the list.
+func (m *Manager) enlist(name string, seconds float64) {
+	m.list = append(slices.DeleteFunc(m.list, func(c managed) bool { return c.name == name }), managed{name, seconds})
+}
+
+// dropMarks removes marks whose checkpoints the state file lists now.
+func (m *Manager) dropMarks(ctx context.Context) {
+	for _, mark := range m.unrecorded {
+		m.unmark(mark)
+	}
+	m.unrecorded = nil
+	sweeper, ok := m.dir.bucket.(storage.Sweeper)
+	if !ok {
+		return
+	}
+	for _, l := range m.marks {
+		if err := sweeper.RemoveLeftover(ctx, l); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			m.log.Warn("the mark of an interrupted save stays", "checkpoint", l.Name, "error", err)
+		}
+	}
+	m.marks = nil
+}
+
+// giveUp sees to what a save that failed has left. A checkpoint that is there
+// is whole: then a hook failed, or the last sync, and it stays as it is.
+func (m *Manager) giveUp(ctx context.Context, f failedSave, fresh bool) {
+	ctx = context.WithoutCancel(ctx)
+	there, err := bundle.Exists(ctx, f.at.bucket, f.at.name)
+	if fresh && err == nil && !there {
+		err = bundle.Discard(ctx, f.at.bucket, f.at.name)
+	}
+	if fresh && err != nil {
+		m.failed = append(m.failed, f)
+		return
+	}
+	m.unmark(f.mark)
+}
+
+// settle tries again to see to what failed saves have left.
+func (m *Manager) settle(ctx context.Context) {
+	failed := m.failed
+	m.failed = nil
+	for _, f := range failed {
+		if there, err := bundle.Exists(ctx, f.at.bucket, f.at.name); err == nil && there {
+			m.enlist(strings.TrimPrefix(f.at.name, m.dir.base), m.seconds())
+			m.unrecorded = append(m.unrecorded, f.mark)
+			continue
+		}
+		m.giveUp(ctx, f, true)
+	}
+}

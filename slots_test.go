@@ -1,0 +1,241 @@
+package ckpt_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/ckpt-go/ckpt"
+)
+
+// adam is an optimizer of the old kind: two scalars that it makes with its
+// first slot, and slots m and v.
+type adam struct {
+	ckpt.Node
+	slots map[string]map[ckpt.Trackable]*ckpt.Variable[float32]
+}
+
+func newAdam(vars ...ckpt.Trackable) *adam {
+	a := new(adam)
+	for i, v := range vars {
+		for k, name := range a.SlotNames() {
+			a.set(v, name, float32(10*(i+1)+k))
+		}
+	}
+	if len(vars) > 0 {
+		a.build(0.9, 0.99)
+	}
+	return a
+}
+
+func (a *adam) build(beta1, beta2 float32) error {
+	return errors.Join(a.Track("beta1_power", scalar(beta1)), a.Track("beta2_power", scalar(beta2)))
+}
+
+func (a *adam) set(variable ckpt.Trackable, name string, x float32) *ckpt.Variable[float32] {
+	if a.slots == nil {
+		a.slots = map[string]map[ckpt.Trackable]*ckpt.Variable[float32]{"m": {}, "v": {}}
+	}
+	a.slots[name][variable] = scalar(x)
+	return a.slots[name][variable]
+}
+
+func (a *adam) SlotNames() []string { return []string{"m", "v"} }
+
+// Slot returns a nil pointer for slots that do not exist, as a map does.
+func (a *adam) Slot(variable ckpt.Trackable, name string) ckpt.Trackable {
+	return a.slots[name][variable]
+}
+
+// creator makes slots when a checkpoint has values for them.
+type creator struct {
+	adam
+	made []ckpt.Spec
+	err  error
+}
+
+func (c *creator) CreateSlot(variable ckpt.Trackable, name string, spec ckpt.Spec) (ckpt.Trackable, error) {
+	c.made = append(c.made, spec)
+	if c.err != nil || name == "unwanted" {
+		return nil, c.err
+	}
+	return c.set(variable, name, 0), nil
+}
+
+func TestOG11Slots(t *testing.T) {
+	v := scalar(1)
+	c, err := ckpt.NewRooted(branch("var", v), ckpt.Objects{"optimizer": newAdam(v)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := save(t, c)
+	wantKeys(t, s, "optimizer/beta1_power", "optimizer/beta2_power", "save_counter", "var", "var/.OPTIMIZER_SLOT/optimizer/m", "var/.OPTIMIZER_SLOT/optimizer/v")
+	g := s.graph(t)
+	wantEdges(t, g, 0, "var→1 optimizer→2 root→0 save_counter→3")
+	slots := g.Nodes[2].Slots
+	if len(slots) != 2 || slots[0].Name != "m" || slots[0].Original != 1 || slots[0].Node != 6 || slots[1].Name != "v" || slots[1].Node != 7 {
+		t.Errorf("got slots %+v", slots)
+	}
+}
+
+// All m first, then all v; slots of variables that are not reachable are left
+// out.
+func TestSlotOrder(t *testing.T) {
+	a, b, lost := scalar(1), scalar(2), scalar(3)
+	g := write(t, ckpt.New(ckpt.Objects{"a": a, "b": b, "o": newAdam(a, b, lost)})).graph(t)
+	var got []string
+	for _, s := range g.Nodes[3].Slots {
+		got = append(got, g.Path(s.Node))
+	}
+	const want = "(root).o's state 'm' for (root).a, (root).o's state 'm' for (root).b, (root).o's state 'v' for (root).a, (root).o's state 'v' for (root).b"
+	if strings.Join(got, ", ") != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+}
+
+func slotFiles(t *testing.T) (with, without saved) {
+	v := scalar(13)
+	o := newAdam(v)
+	o.set(v, "m", 14)
+	with = write(t, ckpt.New(ckpt.Objects{"var": v, "optimizer": o}))
+	without = write(t, ckpt.New(ckpt.Objects{"var": scalar(12)}))
+	return with, without
+}
+
+func TestRS29DeferredSlots(t *testing.T) {
+	with, without := slotFiles(t)
+	c := ckpt.New(nil)
+	slotStatus, plainStatus := with.read(t, c), without.read(t, c)
+	v := scalar(0)
+	if err := c.Track("var", v); err != nil {
+		t.Fatal(err)
+	}
+	wantValues(t, "var", v, 12)
+	wantError(t, "without: CheckConsumed", plainStatus.CheckConsumed(), "")
+	o := new(creator)
+	if err := c.Track("optimizer", o); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "with: CheckExistingObjectsMatched", slotStatus.CheckExistingObjectsMatched(), "")
+	wantError(t, "with: CheckConsumed", slotStatus.CheckConsumed(), "beta1_power")
+	wantValues(t, "m", o.slots["m"][v], 14)
+	wantValues(t, "var", v, 12)
+	if err := o.build(0, 0); err != nil {
+		t.Fatal(err)
+	}
+	wantValues(t, "beta2_power", o.Child("beta2_power").(*ckpt.Variable[float32]), 0.99)
+	wantChecks(t, slotStatus, "", "", "")
+	write(t, c)
+}
+
+// The optimizer first, then the variable; and both there at once.
+func TestSlotsEitherOrder(t *testing.T) {
+	with, _ := slotFiles(t)
+	for _, order := range []string{"optimizer var", "var optimizer", ""} {
+		t.Run(order, func(t *testing.T) {
+			v, o := scalar(0), new(creator)
+			c := ckpt.New(nil)
+			if order == "" {
+				c = ckpt.New(ckpt.Objects{"var": v, "optimizer": o})
+			}
+			status := with.read(t, c)
+			for _, name := range strings.Fields(order) {
+				if err := c.Track(name, map[string]ckpt.Trackable{"var": v, "optimizer": o}[name]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			wantValues(t, "m", o.slots["m"][v], 14)
+			wantValues(t, "v", o.slots["v"][v], 11)
+			if len(o.made) != 2 || o.made[0].FullName != "v" || o.made[0].Attribute != ckpt.VariableValue {
+				t.Errorf("got %+v", o.made)
+			}
+			if err := o.build(0, 0); err != nil {
+				t.Fatal(err)
+			}
+			wantChecks(t, status, "", "", "")
+		})
+	}
+}
+
+// An optimizer that makes its slots by itself: they wait until Fill.
+func TestSlotsWaitForFill(t *testing.T) {
+	with, _ := slotFiles(t)
+	v, o := scalar(0), new(adam)
+	c := ckpt.New(ckpt.Objects{"var": v, "optimizer": o})
+	status := with.read(t, c)
+	if err := o.build(0, 0); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Write(t.Context(), "x", &ckpt.SaveOptions{Bucket: with.bucket})
+	wantError(t, "Write", err, "(root).optimizer's state 'm' for (root).var")
+	m, s := o.set(v, "m", 0), o.set(v, "v", 0)
+	if err := status.Fill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantValues(t, "m", m, 14)
+	wantValues(t, "v", s, 11)
+	wantChecks(t, status, "", "", "")
+	write(t, c)
+}
+
+func TestRS30SlotsWithoutOptimizer(t *testing.T) {
+	with, _ := slotFiles(t)
+	v := scalar(0)
+	c := ckpt.New(ckpt.Objects{"var": v, "optimizer": branch()})
+	status := with.read(t, c)
+	wantValues(t, "var", v, 13)
+	err := status.CheckConsumed()
+	wantError(t, "CheckConsumed", err, "Unresolved object in checkpoint: (root).optimizer.beta1_power")
+}
+
+func TestSkipSlotVariables(t *testing.T) {
+	with, _ := slotFiles(t)
+	v, o := scalar(0), new(creator)
+	c := ckpt.New(ckpt.Objects{"var": v, "optimizer": o})
+	status, err := c.Read(t.Context(), with.prefix, &ckpt.RestoreOptions{Bucket: with.bucket, SkipSlotVariables: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.build(0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if len(o.made) > 0 {
+		t.Error("slots were made")
+	}
+	wantChecks(t, status, "", "", "")
+}
+
+// Slots are made only when everything else fits.
+func TestSlotsAndMisfits(t *testing.T) {
+	with, _ := slotFiles(t)
+	o := new(creator)
+	c := ckpt.New(ckpt.Objects{"var": vector(1, 2), "optimizer": o})
+	if _, err := c.Read(t.Context(), with.prefix, &ckpt.RestoreOptions{Bucket: with.bucket}); !errors.Is(err, ckpt.ErrMismatch) {
+		t.Errorf("got %v, want ErrMismatch", err)
+	}
+	if len(o.made) > 0 {
+		t.Error("slots were made")
+	}
+	o.err = errors.New("no memory")
+	c = ckpt.New(ckpt.Objects{"var": scalar(1), "optimizer": o})
+	_, err := c.Read(t.Context(), with.prefix, &ckpt.RestoreOptions{Bucket: with.bucket})
+	wantError(t, "Read", err, "(root).optimizer's state 'm' for (root).var: no memory")
+}
+
+func TestSlotsThatCannotBeSaved(t *testing.T) {
+	v := scalar(1)
+	tracked := newAdam(v)
+	for name, c := range map[string]*ckpt.Checkpoint{
+		"tracked as an object": ckpt.New(ckpt.Objects{"v": v, "o": tracked, "m": tracked.slots["m"][v]}),
+		"leaves":               ckpt.New(ckpt.Objects{"v": v, "o": &leafless{branch("x", scalar(1))}}),
+	} {
+		_, err := c.Write(t.Context(), "c", &ckpt.SaveOptions{Bucket: newMem()})
+		wantError(t, name, err, name)
+	}
+}
+
+// leafless has one slot for everything, which has a child.
+type leafless struct{ *ckpt.Node }
+
+func (*leafless) SlotNames() []string                          { return []string{"s"} }
+func (l *leafless) Slot(ckpt.Trackable, string) ckpt.Trackable { return branch("x", scalar(1)) }

@@ -1,0 +1,328 @@
+package ckpt_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ckpt-go/ckpt"
+	"github.com/ckpt-go/ckpt/storage"
+	"github.com/ckpt-go/ckpt/storage/mem"
+	"github.com/ckpt-go/ckpt/storage/storagetest"
+)
+
+func TestVerifyGood(t *testing.T) {
+	dir := savedDir(t, 1)
+	var last, total int64
+	v, err := ckpt.Verify(t.Context(), filepath.Join(dir, "ckpt-1"), &ckpt.VerifyOptions{Progress: func(prefix string, done, all int64) {
+		if prefix != filepath.Join(dir, "ckpt-1") || done < last {
+			t.Errorf("Progress(%q, %d, %d) after %d", prefix, done, all, last)
+		}
+		last, total = done, all
+	}})
+	if err != nil || !v.OK() || v.Prefix != filepath.Join(dir, "ckpt-1") {
+		t.Fatalf("Verify: got %+v, %v", v, err)
+	}
+	if size := int64(len(readFile(t, dataOf(v.Prefix)))); last != size || total != size {
+		t.Errorf("Progress ended at %d of %d, want %d", last, total, size)
+	}
+	for _, path := range []string{dir, v.Prefix + ".index", dataOf(v.Prefix)} {
+		if got, err := ckpt.Verify(t.Context(), path, nil); err != nil || !got.OK() || got.Prefix != v.Prefix {
+			t.Errorf("Verify(%q): got %+v, %v", path, got, err)
+		}
+	}
+}
+
+func TestVerifyFindsDamage(t *testing.T) {
+	for _, d := range damages {
+		t.Run(d.name, func(t *testing.T) {
+			dir := savedDir(t, 3)
+			newest := filepath.Join(dir, "ckpt-3")
+			d.damage(t, newest)
+			list, err := ckpt.VerifyDirectory(t.Context(), dir, nil)
+			if err != nil || len(list) != 3 {
+				t.Fatalf("VerifyDirectory: got %d checkpoints, %v, want 3", len(list), err)
+			}
+			for i, v := range list {
+				if want := filepath.Join(dir, fmt.Sprint("ckpt-", i+1)); v.Prefix != want || v.OK() != (i < 2) {
+					t.Errorf("checkpoint %d: got %q, ok %v, want %q", i, v.Prefix, v.OK(), want)
+				}
+			}
+			problems := list[2].Problems
+			if d.kind == ckpt.KindMissing || d.kind == ckpt.KindUnreadable {
+				if len(problems) != 1 {
+					t.Errorf("got %d problems, want one for the file: %v", len(problems), problems)
+				}
+			}
+			if !slices.ContainsFunc(problems, func(c *ckpt.CorruptError) bool {
+				return c.File == "ckpt-3"+d.file && c.Kind == d.kind && strings.HasPrefix(c.Key, d.key) && d.offset == (c.Offset >= 0)
+			}) {
+				t.Errorf("problems: got %v", problems)
+			}
+			for i, c := range problems {
+				if slices.ContainsFunc(problems[:i], func(other *ckpt.CorruptError) bool { return other.Error() == c.Error() }) {
+					t.Errorf("said twice: %v", c)
+				}
+			}
+
+			v, err := ckpt.Verify(t.Context(), newest, nil)
+			if strings.HasPrefix(d.name, "index missing") || strings.HasPrefix(d.name, "both missing") {
+				if !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("Verify: got %+v, %v, want fs.ErrNotExist", v, err)
+				}
+			} else if err != nil || v.OK() || len(v.Problems) != len(problems) {
+				t.Errorf("Verify: got %+v, %v", v, err)
+			}
+
+			found, err := ckpt.FindGood(t.Context(), dir, nil)
+			if err != nil || found.Prefix != filepath.Join(dir, "ckpt-2") || len(found.Refused) != 1 || found.Refused[0].Prefix != newest {
+				t.Errorf("FindGood: got %+v, %v", found, err)
+			}
+		})
+	}
+}
+
+func TestVerifyDirectoryProblems(t *testing.T) {
+	dir := savedDir(t, 1)
+	writeFile(t, filepath.Join(dir, "checkpoint"), []byte("garbage {"))
+	list, err := ckpt.VerifyDirectory(t.Context(), dir, nil)
+	if err != nil || len(list) != 2 || list[0].Prefix != dir || list[0].OK() || list[0].Problems[0].Kind != ckpt.KindState || !list[1].OK() {
+		t.Errorf("garbage state: got %+v, %v", list, err)
+	}
+	for name, dir := range map[string]string{"empty": t.TempDir(), "missing": filepath.Join(dir, "none")} {
+		if list, err := ckpt.VerifyDirectory(t.Context(), dir, nil); !errors.Is(err, ckpt.ErrNoCheckpoint) || len(list) != 0 {
+			t.Errorf("%s: got %+v, %v", name, list, err)
+		}
+		if found, err := ckpt.FindGood(t.Context(), dir, nil); !errors.Is(err, ckpt.ErrNoCheckpoint) || found.Prefix != "" {
+			t.Errorf("%s: FindGood got %+v, %v", name, found, err)
+		}
+	}
+	dir = savedDir(t, 2)
+	for _, name := range []string{"ckpt-1", "ckpt-2"} {
+		cutFile(t, filepath.Join(dir, name+".index"), 10)
+	}
+	if found, err := ckpt.FindGood(t.Context(), dir, nil); !errors.Is(err, ckpt.ErrNoCheckpoint) || found.Prefix != "" || len(found.Refused) != 2 {
+		t.Errorf("FindGood: got %+v, %v", found, err)
+	}
+}
+
+// TestFindGoodOrder checks that numbers count as numbers, whatever the name and
+// with or without a state file.
+func TestFindGoodOrder(t *testing.T) {
+	for _, name := range []string{"ckpt", "model.ckpt"} {
+		for _, state := range []bool{true, false} {
+			dir := t.TempDir()
+			p := newProgram()
+			m := newManager(t, p.Checkpoint, dir, &ckpt.ManagerOptions{Name: name})
+			for _, number := range []int64{10, 9, 2} {
+				if _, err := m.SaveNumber(t.Context(), number, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := name + "-2" // the latest
+			if !state {
+				removeFile(t, filepath.Join(dir, "checkpoint"))
+				want = name + "-10"
+			}
+			if found, err := ckpt.FindGood(t.Context(), dir, nil); err != nil || filepath.Base(found.Prefix) != want {
+				t.Errorf("%s, state %v: got %+v, %v, want %s", name, state, found, err, want)
+			}
+		}
+	}
+}
+
+// TestBU22 removes each of three data files in turn.
+func TestBU22(t *testing.T) {
+	const prefix, shards = "testdata/tensorflow-2.21.0-shards/whole", 3
+	file := func(prefix string, shard int) string {
+		return fmt.Sprintf("%s.data-%05d-of-%05d", prefix, shard, shards)
+	}
+	lost, read := 0, 0
+	for gone := range shards {
+		b := mem.New()
+		storagetest.Put(t, b, "p.index", string(readFile(t, prefix+".index")))
+		for shard := range shards {
+			if shard != gone {
+				storagetest.Put(t, b, file("p", shard), string(readFile(t, file(prefix, shard))))
+			}
+		}
+		r, err := ckpt.Open(t.Context(), "p", &ckpt.OpenOptions{Bucket: b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		lostHere := 0
+		for v, err := range r.Variables() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err := r.Tensor(t.Context(), v.Name)
+			if v.Shard != gone {
+				read++
+				if err != nil {
+					t.Errorf("shard %d gone: %s: %v", gone, v.Name, err)
+				}
+				continue
+			}
+			lostHere++
+			if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), file("p", gone)) {
+				t.Errorf("shard %d gone: %s: got %v, want fs.ErrNotExist and the file", gone, v.Name, err)
+			}
+		}
+		lost += lostHere
+		v, err := ckpt.Verify(t.Context(), "p", &ckpt.VerifyOptions{Bucket: b})
+		if err != nil || lostHere > 0 && (len(v.Problems) != 1 || v.Problems[0].Kind != ckpt.KindMissing || v.Problems[0].File != file("p", gone)) {
+			t.Errorf("shard %d gone: Verify: got %+v, %v", gone, v, err)
+		}
+	}
+	if lost == 0 || read == 0 {
+		t.Errorf("%d tensors lost, %d read", lost, read)
+	}
+}
+
+// small is a checkpoint in a bucket, for damage of every kind.
+func small(t *testing.T) (b storage.Bucket, index, data string) {
+	t.Helper()
+	b = mem.New()
+	p := newProgram()
+	p.setStep(3)
+	if _, err := p.Write(t.Context(), "p", &ckpt.SaveOptions{Bucket: b}); err != nil {
+		t.Fatal(err)
+	}
+	return b, storagetest.Get(t, b, "p.index"), storagetest.Get(t, b, dataOf("p"))
+}
+
+// unread tells which bits of an index no reader looks at, TensorFlow's
+// included: the metaindex block, which is empty, its handle in the footer, the
+// footer's padding, and the bit that makes the last handle's varint longer by a
+// zero byte of the padding.
+func unread(index string) func(offset int, bit uint) bool {
+	const footerSize, magicSize, trailerSize = 48, 8, 5
+	footer := index[len(index)-footerSize:]
+	var handles [4]uint64 // metaindex offset and size, index offset and size
+	var ends [4]int
+	at := 0
+	for i := range handles {
+		n := 0
+		handles[i], n = binary.Uvarint([]byte(footer[at:]))
+		at += n
+		ends[i] = at
+	}
+	return func(offset int, bit uint) bool {
+		if block := int(handles[0]); offset >= block && offset < block+int(handles[1])+trailerSize {
+			return true
+		}
+		inFooter := offset - (len(index) - footerSize)
+		if inFooter < 0 || inFooter >= footerSize-magicSize {
+			return false
+		}
+		return inFooter < ends[1] || inFooter >= ends[3] || inFooter == ends[3]-1 && bit == 7
+	}
+}
+
+// TestVerifyEveryBit flips each bit of a checkpoint.
+func TestVerifyEveryBit(t *testing.T) {
+	b, index, data := small(t)
+	flipped, unnoticed := 0, 0
+	for name, good := range map[string]string{"p.index": index, dataOf("p"): data} {
+		for i := range len(good) {
+			for bit := range uint(8) {
+				bad := []byte(good)
+				bad[i] ^= 1 << bit
+				storagetest.Put(t, b, name, string(bad))
+				flipped++
+				v, err := ckpt.Verify(t.Context(), "p", &ckpt.VerifyOptions{Bucket: b})
+				if err != nil {
+					t.Fatalf("%s, byte %d, bit %d: %v", name, i, bit, err)
+				}
+				if v.OK() {
+					unnoticed++
+					if name != "p.index" || !unread(index)(i, bit) {
+						t.Errorf("%s, byte %d, bit %d: not noticed", name, i, bit)
+					}
+				}
+				for _, c := range v.Problems {
+					if c.File != name {
+						t.Errorf("%s, byte %d, bit %d: the problem is said to be in %q: %v", name, i, bit, c.File, c)
+					}
+				}
+			}
+		}
+		storagetest.Put(t, b, name, good)
+	}
+	t.Logf("%d bits flipped, %d of them in bytes that no reader looks at", flipped, unnoticed)
+}
+
+// TestVerifyEveryLength cuts both files to each length.
+func TestVerifyEveryLength(t *testing.T) {
+	b, index, data := small(t)
+	for name, good := range map[string]string{"p.index": index, dataOf("p"): data} {
+		for size := range len(good) {
+			storagetest.Put(t, b, name, good[:size])
+			v, err := ckpt.Verify(t.Context(), "p", &ckpt.VerifyOptions{Bucket: b})
+			if err != nil || v.OK() {
+				t.Errorf("%s cut to %d: got %+v, %v", name, size, v, err)
+				continue
+			}
+			for _, c := range v.Problems {
+				if c.File != name || c.Kind != ckpt.KindTruncated && name != "p.index" {
+					t.Errorf("%s cut to %d: got %+v", name, size, c)
+				}
+			}
+		}
+		storagetest.Put(t, b, name, good)
+	}
+	t.Logf("cut to %d lengths", len(index)+len(data))
+}
+
+func TestVerifyWild(t *testing.T) {
+	folders, err := os.ReadDir(wildDir(t, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for _, folder := range folders {
+		if !folder.IsDir() {
+			continue
+		}
+		dir := wildDir(t, folder.Name())
+		for _, c := range wildTruth(t, dir).Checkpoints {
+			prefix := filepath.Join(dir, c.Prefix)
+			if strings.Contains(folder.Name(), "v1") {
+				continue
+			}
+			checked++
+			v, err := ckpt.Verify(t.Context(), prefix, nil)
+			if err != nil || v.OK() != c.Opens {
+				t.Errorf("%s: got %+v, %v, TensorFlow opens it: %v", prefix, v, err, c.Opens)
+			}
+			if folder.Name() == "git-lfs-pointer" && (len(v.Problems) == 0 || !strings.Contains(v.Problems[0].Error(), "Git LFS")) {
+				t.Errorf("%s: got %v, want a word on Git LFS", prefix, v.Problems)
+			}
+		}
+	}
+	if checked < 8 {
+		t.Errorf("checked %d checkpoints", checked)
+	}
+}
+
+func TestFindGoodWild(t *testing.T) {
+	for folder, want := range map[string]string{
+		"windows-absolute-state":  "model.tflearn",
+		"odd-prefix-float64":      "OrthDGP(layers:2,units:1,lik.:Gaussian)",
+		"keras3-train-checkpoint": "ckpt-1",
+		"stale-shards/two-live":   "cp.ckpt",
+	} {
+		dir := wildDir(t, folder)
+		found, err := ckpt.FindGood(t.Context(), dir, nil)
+		if err != nil || found.Prefix != filepath.Join(dir, want) || len(found.Refused) != 0 {
+			t.Errorf("%s: got %+v, %v, want %s", folder, found, err, want)
+		}
+	}
+}
