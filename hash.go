@@ -9,15 +9,15 @@ import (
 )
 
 // Hash is the SHA-256 of a tensor's value: of the row-major little-endian bytes,
-// or for each element of a string tensor its length as 8 little-endian bytes and
-// then its bytes. It does not depend on how the file stores the tensor.
+// or for each element of a string or variant tensor its length as 8
+// little-endian bytes and then its bytes. It does not depend on how the file stores the tensor.
 func (r *Reader) Hash(ctx context.Context, name string) ([sha256.Size]byte, error) {
 	var sum [sha256.Size]byte
 	t, err := r.Tensor(ctx, name)
 	if err != nil {
 		return sum, err
 	}
-	if t.DType() != tensor.String {
+	if t.DType() != tensor.String && t.DType() != tensor.Variant {
 		return sha256.Sum256(t.Bytes()), nil
 	}
 	h := sha256.New()

@@ -64,6 +64,14 @@ func openFolder(dir string) storage.Bucket {
 	return local.Open(dir, nil)
 }
 
+// followed is the same place with leave to follow links out of its folder.
+func (p place) followed() place {
+	if folder, ok := p.bucket.(*local.Bucket); ok {
+		p.bucket = local.Open(folder.Dir(), &local.Options{FollowLinks: true})
+	}
+	return p
+}
+
 func baseName(name string) string {
 	return name[strings.LastIndexByte(name, '/')+1:]
 }

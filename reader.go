@@ -23,6 +23,9 @@ type OpenOptions struct {
 	// Bucket is where the files are; the path is then a prefix in it. Nil means
 	// the local file system.
 	Bucket storage.Bucket
+	// FollowLinks allows symbolic links that lead out of the checkpoint's folder,
+	// as the caches of model hubs have them. Without it they are refused.
+	FollowLinks bool
 }
 
 // Reader reads one checkpoint without any objects: tf.train.load_checkpoint.
@@ -46,7 +49,11 @@ func Open(ctx context.Context, path string, o *OpenOptions) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openPlace(ctx, locate(prefix, nil))
+	at := locate(prefix, nil)
+	if o != nil && o.FollowLinks {
+		at = at.followed()
+	}
+	return openPlace(ctx, at)
 }
 
 // OpenFS opens a checkpoint of an fs.FS, such as files embedded in the binary

@@ -27,6 +27,7 @@ type ResumeOptions struct {
 type Resumed struct {
 	Prefix  string         // "" if there is no checkpoint: start from scratch
 	Refused []*Refusal     // newer ones that are damaged, newest first
+	State   error          // why the state file could not be used; nil if it could, or if there is none
 	Status  *RestoreStatus // never nil
 }
 
@@ -105,7 +106,11 @@ func (m *Manager) Resume(ctx context.Context, o *ResumeOptions) (*Resumed, error
 func (m *Manager) resume(ctx context.Context, o *ResumeOptions) (*Resumed, error) {
 	resumed := new(Resumed)
 	var overwritten []read
-	for c, err := range m.dir.candidates(ctx, m.name, m.warnState) {
+	stateError := func(err error) {
+		resumed.State = err
+		m.log.Warn("the state file cannot be used; looking at the files instead", "error", err)
+	}
+	for c, err := range m.dir.candidates(ctx, m.name, stateError) {
 		if err != nil {
 			return nil, unusable(err, overwritten)
 		}
@@ -137,10 +142,6 @@ func (m *Manager) resume(ctx context.Context, o *ResumeOptions) (*Resumed, error
 		return nil, unusable(allRefused(m.dir.dir, resumed.Refused), overwritten)
 	}
 	return resumed, nil
-}
-
-func (m *Manager) warnState(err error) {
-	m.log.Warn("the state file cannot be used; looking at the files instead", "error", err)
 }
 
 // unusable says in an error that damaged checkpoints were read over the

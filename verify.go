@@ -17,6 +17,9 @@ import (
 type VerifyOptions struct {
 	// Bucket is where the files are. Nil means the local file system.
 	Bucket storage.Bucket
+	// FollowLinks allows symbolic links that lead out of the checkpoint's folder,
+	// as the caches of model hubs have them. Without it they are refused.
+	FollowLinks bool
 	// Progress is called as tensors are checked, with the bytes done so far of
 	// one checkpoint and in all; nil is silent.
 	Progress func(prefix string, done, total int64)
@@ -26,6 +29,14 @@ type VerifyOptions struct {
 type Verified struct {
 	Prefix   string
 	Problems []*CorruptError // empty: every byte is as it was written
+}
+
+// follow gives a place the leave to follow links.
+func (o *VerifyOptions) follow(at place) place {
+	if o.FollowLinks {
+		return at.followed()
+	}
+	return at
 }
 
 // OK tells whether nothing is wrong.
@@ -47,7 +58,7 @@ func Verify(ctx context.Context, path string, o *VerifyOptions) (*Verified, erro
 			return nil, err
 		}
 	}
-	at := locate(prefix, o.Bucket)
+	at := o.follow(locate(prefix, o.Bucket))
 	if ok, err := bundle.Exists(ctx, at.bucket, at.name); err == nil && !ok {
 		if _, err := bundle.Open(ctx, at.bucket, at.name, nil); err != nil {
 			return nil, fmt.Errorf("ckpt: %s: %w", prefix, err)
@@ -79,7 +90,7 @@ func VerifyDirectory(ctx context.Context, dir string, o *VerifyOptions) ([]*Veri
 		return nil, fmt.Errorf("ckpt: there is no checkpoint in %s: %w", dir, ErrNoCheckpoint)
 	}
 	for _, c := range slices.Backward(candidates) {
-		v, err := verify(ctx, c.at, o)
+		v, err := verify(ctx, o.follow(c.at), o)
 		if err != nil {
 			return list, err
 		}
@@ -201,6 +212,7 @@ func problemAt(err error, at place) *CorruptError {
 type Found struct {
 	Prefix  string      // "" if there is none
 	Refused []*Verified // newer ones that are not good, newest first
+	State   error       // why the state file could not be used; nil if it could, or if there is none
 }
 
 // FindGood looks for the newest checkpoint of a directory that is good, in the
@@ -212,11 +224,11 @@ func FindGood(ctx context.Context, dir string, o *VerifyOptions) (*Found, error)
 	}
 	d := openDirectory(dir, &FindOptions{Bucket: o.Bucket})
 	f := new(Found)
-	for c, err := range d.candidates(ctx, "", func(error) {}) {
+	for c, err := range d.candidates(ctx, "", func(err error) { f.State = err }) {
 		if err != nil {
 			return nil, err
 		}
-		v, err := verify(ctx, c.at, o)
+		v, err := verify(ctx, o.follow(c.at), o)
 		if err != nil {
 			return nil, err
 		}

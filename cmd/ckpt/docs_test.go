@@ -20,6 +20,26 @@ var update = flag.Bool("update", false, "write the real output into the document
 // example is a block of documentation with one command and its output.
 var example = regexp.MustCompile("(?m)^```console\n\\$ ckpt (.*)\n((?s:.*?))^```$")
 
+// TestReadme runs the command that README.md shows from the repository's root
+// and compares what it shows of the output, which it may cut with "…".
+func TestReadme(t *testing.T) {
+	t.Chdir("../..")
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := example.FindAllSubmatch(text, -1)
+	if len(blocks) == 0 {
+		t.Fatal("no example was found")
+	}
+	for _, m := range blocks {
+		shown, _, _ := strings.Cut(string(m[2]), "…\n")
+		if got := string(runExample(t, string(m[1]))); !strings.HasPrefix(got, shown) {
+			t.Errorf("ckpt %s prints\n%s\nREADME.md shows\n%s", m[1], got, shown)
+		}
+	}
+}
+
 // TestDocs runs every command that the documentation shows.
 func TestDocs(t *testing.T) {
 	for _, name := range []string{"json.md", "cli.md"} {

@@ -37,7 +37,7 @@ var (
 	errLocked     = errors.New("somebody else holds the lock")
 	errAlive      = errors.New("the writer of this temporary file is alive")
 	errNoLeftover = errors.New("not a temporary file of this package")
-	errEscapes    = errors.New("a symbolic link leads out of the folder, which option FollowLinks would allow")
+	errEscapes    = errors.New("a symbolic link leads out of the folder, which FollowLinks (ckpt --follow-links) would allow")
 )
 
 // Options are the options of Open; nil means the zero value.

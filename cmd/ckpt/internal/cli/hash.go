@@ -32,7 +32,7 @@ func runHash(ctx context.Context, s *session, path string) error {
 		jsonName
 		SHA256 string `json:"sha256"`
 	}
-	r, err := ckpt.Open(ctx, path, nil)
+	r, err := ckpt.Open(ctx, path, s.openOptions())
 	if err != nil {
 		return err
 	}

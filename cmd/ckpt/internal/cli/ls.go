@@ -31,7 +31,7 @@ stored bytes. It reads the index only. A summary goes to standard error.`,
 }
 
 func runLs(ctx context.Context, s *session, path string, long bool) error {
-	r, err := ckpt.Open(ctx, path, nil)
+	r, err := ckpt.Open(ctx, path, s.openOptions())
 	if err != nil {
 		return err
 	}

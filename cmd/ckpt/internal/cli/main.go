@@ -28,6 +28,15 @@ type session struct {
 	stdio Stdio
 	out   *bufio.Writer
 	json  bool
+	links bool // follow links out of a checkpoint's folder
+}
+
+func (s *session) openOptions() *ckpt.OpenOptions {
+	return &ckpt.OpenOptions{FollowLinks: s.links}
+}
+
+func (s *session) verifyOptions(p *progress) *ckpt.VerifyOptions {
+	return &ckpt.VerifyOptions{Progress: p.report, FollowLinks: s.links}
 }
 
 // Main runs the command line args, without the program's name, and returns the
@@ -122,6 +131,7 @@ func newRoot(s *session) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, "%s", err) })
 	root.Flags().BoolVar(&version, "version", false, "print the version")
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print one JSON document")
+	root.PersistentFlags().BoolVar(&s.links, "follow-links", false, "follow links that lead out of a checkpoint's folder")
 	root.AddCommand(newLs(s), newTree(s), newShow(s), newHash(s), newVerify(s), newLatest(s), newResume(s))
 	root.SetHelpCommand(newHelp(root))
 	return root

@@ -27,7 +27,7 @@ told on standard error with the reasons.`,
 
 func runResume(ctx context.Context, s *session, dir string) error {
 	p := newProgress(s)
-	found, err := ckpt.FindGood(ctx, dir, &ckpt.VerifyOptions{Progress: p.report})
+	found, err := ckpt.FindGood(ctx, dir, s.verifyOptions(p))
 	p.clear()
 	if found == nil {
 		return err
@@ -40,6 +40,11 @@ func runResume(ctx context.Context, s *session, dir string) error {
 	}
 	if found.Prefix != "" {
 		if _, err := fmt.Fprintln(s.out, found.Prefix); err != nil {
+			return err
+		}
+	}
+	if found.State != nil {
+		if err := s.say("ckpt: the state file cannot be used; looked at the files instead: %s", problemText(ckpt.ProblemOf(found.State))); err != nil {
 			return err
 		}
 	}

@@ -43,7 +43,7 @@ many digits as tell them from their neighbours.`,
 }
 
 func runShow(ctx context.Context, s *session, path, key string, flags showFlags) error {
-	r, err := ckpt.Open(ctx, path, nil)
+	r, err := ckpt.Open(ctx, path, s.openOptions())
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ several names lead to is printed where it comes first, marked "(node 5)"; elsewh
 }
 
 func runTree(ctx context.Context, s *session, path string) error {
-	r, err := ckpt.Open(ctx, path, nil)
+	r, err := ckpt.Open(ctx, path, s.openOptions())
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ graph, state, unsupported.`,
 
 func runVerify(ctx context.Context, s *session, path string) error {
 	p := newProgress(s)
-	list, err := ckpt.VerifyAll(ctx, path, &ckpt.VerifyOptions{Progress: p.report})
+	list, err := ckpt.VerifyAll(ctx, path, s.verifyOptions(p))
 	p.clear()
 	if err != nil {
 		return err
