@@ -265,6 +265,11 @@ func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (stri
 	if o.Bucket != nil {
 		return "", errors.New("ckpt: a Manager saves into its own bucket; leave SaveOptions.Bucket nil")
 	}
+	if !o.DropWaiting { // before counting: a refused save is none
+		if err := m.checkpoint.checkNothingWaits(); err != nil {
+			return "", err
+		}
+	}
 	if err := m.checkpoint.ensureCounter(); err != nil {
 		return "", err
 	}

@@ -122,8 +122,9 @@ func (m *matching) gather(node int, object Trackable) {
 	}
 	stored := &m.r.graph.Nodes[node]
 	if stored.RegisteredSaver != nil {
-		m.failed = fmt.Errorf("ckpt: %s was written by the registered saver %q, which this program does not have: %w",
-			m.r.name(node), stored.RegisteredSaver.Name, errUnsupported)
+		// A misfit too: an older checkpoint of this program would have it as well.
+		m.failed = fmt.Errorf("ckpt: %s was written by the registered saver %q, which this program does not have: %w (%w)",
+			m.r.name(node), stored.RegisteredSaver.Name, ErrMismatch, errUnsupported)
 		return
 	}
 	if len(stored.Attributes) == 0 {
