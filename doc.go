@@ -93,7 +93,10 @@
 //   - A Manager numbers above every number in its directory instead of
 //     overwriting after a rewind, saves whenever Save is called, and removes
 //     nothing outside its directory or under other names.
+//   - A Manager keeps its list when the clock went back, or when the state file
+//     has fewer time stamps than paths; TensorFlow forgets checkpoints then.
 //   - Manager.Resume passes damaged checkpoints over and needs no state file. A
-//     state file that does not parse is an error, not "no checkpoint".
+//     state file that does not parse is an error, not "no checkpoint"; one with
+//     escaped bytes that are no UTF-8 does parse.
 //   - Directories and prefixes may contain *, ? and [ ].
 package ckpt

@@ -139,7 +139,7 @@ func TestSlotsEitherOrder(t *testing.T) {
 				c = ckpt.New(ckpt.Objects{"var": v, "optimizer": o})
 			}
 			status := with.read(t, c)
-			for _, name := range strings.Fields(order) {
+			for name := range strings.FieldsSeq(order) {
 				if err := c.Track(name, map[string]ckpt.Trackable{"var": v, "optimizer": o}[name]); err != nil {
 					t.Fatal(err)
 				}

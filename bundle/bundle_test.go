@@ -18,7 +18,7 @@ import (
 // fixed lists all dtypes that have elements of a fixed size.
 func fixed() []tensor.DType {
 	var all []tensor.DType
-	for d := tensor.Invalid; d < 64; d++ {
+	for d := range tensor.DType(64) {
 		if d.Fixed() {
 			all = append(all, d)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io/fs"
+	"maps"
 	"math"
 	"slices"
 	"testing"
@@ -91,9 +92,7 @@ func (v *v1Builder) put(t *testing.T, b *mem.Bucket, name string, version []byte
 		meta = wire.AppendBytesField(bytes.Clone(meta), 2, version)
 	}
 	raw := map[string][]byte{"": wire.AppendBytesField(nil, 1, meta)}
-	for key, value := range v.raw {
-		raw[key] = value
-	}
+	maps.Copy(raw, v.raw)
 	putTable(t, b, name, raw)
 }
 

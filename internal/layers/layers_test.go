@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -90,10 +91,8 @@ func floorOf(p string) int {
 		}
 	}
 	for i, floor := range floors {
-		for _, q := range floor {
-			if p == q {
-				return i
-			}
+		if slices.Contains(floor, p) {
+			return i
 		}
 	}
 	return -1

@@ -80,7 +80,7 @@ func (f *smallFloat) decimal(bits uint16) float64 {
 		}
 	}
 	low, high := (below+abs)/2, (abs+above)/2 // exact: float64 has bits to spare
-	for digits := 0; digits < 17; digits++ {
+	for digits := range 17 {
 		c, err := strconv.ParseFloat(strconv.FormatFloat(abs, 'e', digits, 64), 64)
 		if err == nil && low < c && c < high {
 			return math.Copysign(c, v)
