@@ -74,6 +74,9 @@ func run(ctx context.Context, dir string, steps, every int64) error {
 	if err != nil {
 		return err
 	}
+	if resumed.State != nil {
+		fmt.Println(resumed.State) // looked at the files instead
+	}
 	for _, refusal := range resumed.Refused {
 		fmt.Println(refusal)
 	}
