@@ -53,3 +53,36 @@ func TestManagerRefusedSaveCountsNothing(t *testing.T) {
 		t.Errorf("got %q, %v, want ckpt-3", got, err)
 	}
 }
+
+// A field that the program gave up is left behind when AllowPartial says so, and
+// no later save minds it.
+func TestResumePartialLeavesFieldsBehind(t *testing.T) {
+	type before struct {
+		Step    int64     `ckpt:"step"`
+		Weights []float32 `ckpt:"weights"`
+	}
+	type after struct {
+		Weights []float32 `ckpt:"weights"`
+	}
+	dir := t.TempDir()
+	old := newManager(t, ckpt.New(ckpt.Objects{"state": ckpt.Track(&before{7, []float32{1, 2}})}), dir, nil)
+	if _, err := old.Save(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	s := new(after)
+	m := newManager(t, ckpt.New(ckpt.Objects{"state": ckpt.Track(s)}), dir, nil)
+	var misfit *ckpt.UnmatchedError
+	if _, err := m.Resume(t.Context(), nil); !errors.As(err, &misfit) || len(misfit.Names) != 1 || misfit.Names[0] != "(root).state.step" {
+		t.Errorf("got %v, want an error that names (root).state.step", err)
+	}
+	r, err := m.Resume(t.Context(), &ckpt.ResumeOptions{AllowPartial: true})
+	if err != nil || len(s.Weights) != 2 || s.Weights[1] != 2 {
+		t.Fatalf("got %v, weights %v", err, s.Weights)
+	}
+	if got := r.Status.Waiting(); len(got) != 0 {
+		t.Errorf("%v waits for a struct that has no such field", got)
+	}
+	if _, err := m.Save(t.Context(), nil); err != nil {
+		t.Error(err)
+	}
+}

@@ -243,11 +243,11 @@ func (r *Reader) notFound(name string) error {
 			names = append(names, it.Key)
 		}
 	}
-	err := fmt.Errorf("ckpt: %s: Key %s not found in checkpoint: %w", r.at.prefix, name, fs.ErrNotExist)
+	_, err := r.rd.Entry(name) // says which key, and is fs.ErrNotExist
 	if near := nearest(name, names); len(near) > 0 {
 		err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(near, " or "))
 	}
-	return err
+	return fmt.Errorf("ckpt: %s: %w", r.at.prefix, err)
 }
 
 // Graph decodes the object graph. A name-based checkpoint, which has none, is

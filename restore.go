@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/internal/fault"
@@ -94,6 +95,7 @@ type loading struct {
 	keep        bool   // hold the files open while values wait
 	whole       bool   // check the tensors that nobody reads, too
 	complete    bool   // every object of the program must get its values
+	partial     bool   // what an object of fixed layout has no place for is left behind
 	overwritten []read // values that an earlier attempt left unusable
 	touched     []read // values this attempt began in place before it failed
 }
@@ -162,6 +164,12 @@ func (l *loading) match(ctx context.Context, m *matching, rd *bundle.Reader) err
 		if err := l.checkComplete(m); err != nil {
 			return err
 		}
+	}
+	if l.partial {
+		m.parks = slices.DeleteFunc(m.parks, func(p parking) bool {
+			_, fixed := p.object.(fixedLayout)
+			return fixed
+		})
 	}
 	if err := l.checkOverwritten(m); err != nil {
 		return err

@@ -13,8 +13,10 @@ import (
 // ResumeOptions are the options of Manager.Resume; nil means the zero value.
 type ResumeOptions struct {
 	// AllowPartial takes a checkpoint although objects of the program have no
-	// value in it, and keep the values they have. Without it that is an error,
-	// because a part of the program would start from scratch unnoticed.
+	// value in it, and keep the values they have, and although it has values for
+	// fields that a tracked struct does not have, which are left behind. Without
+	// it both are errors, because a part of the program would start from scratch
+	// unnoticed, or be lost with the next save.
 	AllowPartial bool
 	// Strict fails on the first checkpoint that is damaged instead of going back
 	// to an older one.
@@ -116,7 +118,7 @@ func (m *Manager) resume(ctx context.Context, o *ResumeOptions) (*Resumed, error
 		}
 		l := &loading{
 			c: m.checkpoint, at: c.at, options: &RestoreOptions{SkipSlotVariables: o.SkipSlotVariables}, counted: true,
-			inPlace: true, smallStaged: len(overwritten) == 0, keep: true, whole: true, complete: !o.AllowPartial, overwritten: overwritten,
+			inPlace: true, smallStaged: len(overwritten) == 0, keep: true, whole: true, complete: !o.AllowPartial, partial: o.AllowPartial, overwritten: overwritten,
 		}
 		status, err := l.run(ctx)
 		if err == nil {
