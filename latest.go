@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/internal/fault"
@@ -27,6 +28,10 @@ type FindOptions struct {
 
 // maxStateFile bounds what is read of a state file: a hundred thousand long paths.
 const maxStateFile = 64 << 20
+
+// maxPath is the longest path of a state file that is followed: no system knows
+// longer ones, and it would be repeated in every message.
+const maxPath = 32 << 10
 
 // ReadState reads the state file of a directory: tf.train.get_checkpoint_state.
 // Relative paths come back joined with the directory as given. A missing file
@@ -100,6 +105,12 @@ func (d *directory) readState(ctx context.Context) (*State, error) {
 	s, err := ParseState(text)
 	if err != nil {
 		return nil, fmt.Errorf("ckpt: %w", fault.Locate(err, path, ""))
+	}
+	for _, p := range append([]string{s.Latest}, s.All...) {
+		if len(p) > maxPath {
+			err := fault.Corrupt(fault.KindState, "a path of %d bytes: no file can have it", len(p))
+			return nil, fmt.Errorf("ckpt: %w", fault.Locate(err, path, ""))
+		}
 	}
 	return s, nil
 }
@@ -189,7 +200,7 @@ func (d *directory) resolve(ctx context.Context, stored string) (at place, found
 // reading it will say why.
 func exists(ctx context.Context, at place) bool {
 	if ok, err := bundle.Exists(ctx, at.bucket, at.name); ok || err != nil {
-		return true
+		return ok || !impossible(err)
 	}
 	f, err := at.bucket.Open(ctx, at.name)
 	if err != nil {
@@ -197,6 +208,12 @@ func exists(ctx context.Context, at place) bool {
 	}
 	f.Close()
 	return true
+}
+
+// impossible tells an error of a name that no file can have: with a NUL, or too
+// long.
+func impossible(err error) bool {
+	return errors.Is(err, fs.ErrInvalid) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENAMETOOLONG)
 }
 
 // found is a checkpoint that a scan of the directory saw.

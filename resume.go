@@ -206,11 +206,16 @@ func (d *directory) candidates(ctx context.Context, name string, warn func(error
 		state, err := d.readState(ctx)
 		switch {
 		case err == nil:
+			listed := make(map[string]bool) // a hostile file repeats a path a million times
 			for i := len(state.All); i >= 0; i-- {
 				stored := state.Latest
 				if i < len(state.All) {
 					stored = state.All[i]
 				}
+				if listed[stored] {
+					continue
+				}
+				listed[stored] = true
 				if at, _ := d.resolve(ctx, stored); stored != "" && !try(candidate{at: at}) {
 					return
 				}

@@ -1,0 +1,53 @@
+package ckpt_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/ckpt-go/ckpt"
+	"github.com/ckpt-go/ckpt/storage/mem"
+	"github.com/ckpt-go/ckpt/storage/storagetest"
+)
+
+// State files that name what no file can be called, or one thing many times.
+func TestHostileStatePaths(t *testing.T) {
+	for name, test := range map[string]struct {
+		path string // as the text has it
+		kind ckpt.Kind
+	}{
+		"NUL":       {`a\000b`, ""},
+		"long name": {strings.Repeat("a", 5000), ""},
+		"endless":   {strings.Repeat("a", 1<<20), ckpt.KindState},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			writeFile(t, dir+"/checkpoint", fmt.Appendf(nil, "model_checkpoint_path: \"%s\"\n", test.path))
+			_, err := ckpt.Latest(t.Context(), dir, nil)
+			if err == nil || len(err.Error()) > 20_000 {
+				t.Errorf("got an error of %d bytes", len(fmt.Sprint(err)))
+			}
+			var damage *ckpt.CorruptError
+			switch {
+			case test.kind == "" && !errors.Is(err, ckpt.ErrNoCheckpoint):
+				t.Errorf("got %v, want ErrNoCheckpoint", err)
+			case test.kind != "" && (!errors.As(err, &damage) || damage.Kind != test.kind):
+				t.Errorf("got %v, want kind %s", err, test.kind)
+			}
+		})
+	}
+}
+
+func TestRepeatedStatePaths(t *testing.T) {
+	b := storagetest.NewFaulty(mem.New())
+	storagetest.Put(t, b, "d/checkpoint", "model_checkpoint_path: \"c-1\"\n"+strings.Repeat("all_model_checkpoint_paths: \"c-1\"\n", 10_000))
+	before := b.Count()
+	found, err := ckpt.FindGood(t.Context(), "d", &ckpt.VerifyOptions{Bucket: b})
+	if !errors.Is(err, ckpt.ErrNoCheckpoint) || len(found.Refused) != 1 {
+		t.Errorf("got %+v, %v, want one refusal", found, err)
+	}
+	if n := b.Count() - before; n > 100 {
+		t.Errorf("%d operations to look for one checkpoint", n)
+	}
+}
