@@ -63,6 +63,14 @@
 //		}
 //	}
 //
+// # Concurrency and ownership
+//
+// One goroutine at a time uses a Checkpoint with its objects, its RestoreStatus
+// and its Manager; Variables, Structs and Nodes have no locks. A Reader may be
+// shared. Options and what describes something (VariableInfo, Found, Refusal …)
+// are plain data, which is safe to read from several goroutines. Slices that a
+// call returns belong to the caller, unless its comment says that they are live.
+//
 // # Errors
 //
 // Errors have three classes, asked for with errors.Is: ErrCorrupt, ErrMismatch
@@ -99,4 +107,6 @@
 //     state file that does not parse is an error, not "no checkpoint"; one with
 //     escaped bytes that are no UTF-8 does parse.
 //   - Directories and prefixes may contain *, ? and [ ].
+//   - Symbolic links that lead out of a checkpoint's folder are refused; see
+//     OpenOptions.FollowLinks, or give a storage/local Bucket that follows them.
 package ckpt

@@ -1,6 +1,7 @@
 package ckpt_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -49,5 +50,25 @@ func TestRepeatedStatePaths(t *testing.T) {
 	}
 	if n := b.Count() - before; n > 100 {
 		t.Errorf("%d operations to look for one checkpoint", n)
+	}
+}
+
+// A state file that cannot be used tells that there was a training: without any
+// checkpoint beside it, Resume must not start from scratch.
+func TestResumeNothingButABadStateFile(t *testing.T) {
+	for name, text := range map[string]string{"garbage": "garbage {", "empty": ""} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			writeFile(t, dir+"/checkpoint", []byte(text))
+			called := false
+			m := newManager(t, newProgram().Checkpoint, dir, &ckpt.ManagerOptions{Init: func(context.Context) error { called = true; return nil }})
+			resumed, err := m.Resume(t.Context(), nil)
+			if !errors.Is(err, ckpt.ErrNoCheckpoint) || !errors.Is(err, ckpt.ErrCorrupt) || !strings.Contains(err.Error(), dir+"/checkpoint") {
+				t.Errorf("got %+v, %v, want an error that names the state file", resumed, err)
+			}
+			if called {
+				t.Error("Init was called")
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package ckpt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -291,9 +292,9 @@ func (d *directory) scan(ctx context.Context, name string) (list []found, highes
 		case a.own != b.own:
 			return boolFirst(a.own)
 		case a.own && a.number != b.number:
-			return order(b.number, a.number)
+			return cmp.Compare(b.number, a.number)
 		case a.time != b.time:
-			return order(b.time, a.time)
+			return cmp.Compare(b.time, a.time)
 		}
 		return strings.Compare(b.name, a.name)
 	})
@@ -329,13 +330,6 @@ func (d *directory) interrupted(ctx context.Context, list, bare []found) []found
 
 func boolFirst(first bool) int {
 	if first {
-		return -1
-	}
-	return 1
-}
-
-func order(a, b int64) int {
-	if a < b {
 		return -1
 	}
 	return 1

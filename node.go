@@ -181,7 +181,7 @@ type marked interface{ restoredBy() *int64 }
 
 // List is a Node whose children are called "0", "1", …: a Python list of
 // trackables. It only grows, because TensorFlow refuses to save a list whose
-// elements moved.
+// elements moved. Like a Node it is not safe for concurrent use.
 type List struct{ Node }
 
 // NewList makes a list of the given elements.

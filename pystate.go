@@ -11,7 +11,8 @@ import (
 )
 
 // PythonState is configuration kept as one string tensor, written behind all
-// numbers: tf.train.experimental.PythonState.
+// numbers: tf.train.experimental.PythonState. Its functions are called from the
+// goroutine that saves or restores.
 type PythonState struct {
 	mark
 	serialize   func() ([]byte, error)

@@ -76,7 +76,8 @@ func (m *Manager) initialize(ctx context.Context) error {
 // damaged, stale or from another system is no obstacle. Damaged checkpoints are
 // refused, with the reason, and the next older one is tried. If there is no
 // checkpoint at all, Init is called and Prefix is empty; if there are some and
-// none is good, that is an error: nothing starts from scratch silently.
+// none is good, or nothing but a state file that cannot be used, that is an
+// error: nothing starts from scratch silently.
 //
 // A checkpoint that does not fit the program (dtype, shape, objects without a
 // value) is an error, not a reason to go back; nothing is changed then. Values
@@ -142,6 +143,10 @@ func (m *Manager) resume(ctx context.Context, o *ResumeOptions) (*Resumed, error
 	}
 	if len(resumed.Refused) > 0 {
 		return nil, unusable(allRefused(m.dir.dir, resumed.Refused), overwritten)
+	}
+	if resumed.State != nil {
+		return nil, fmt.Errorf("%w; and %s holds no checkpoint: put the checkpoints back, or remove the state file to start from scratch (%w)",
+			resumed.State, m.dir.dir, ErrNoCheckpoint)
 	}
 	return resumed, nil
 }

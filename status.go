@@ -9,7 +9,8 @@ import (
 
 // RestoreStatus is what became of a restore: TensorFlow's load status. Its
 // checks look at the objects as they are now, so they can pass later, when
-// objects that values waited for exist. A status may be ignored.
+// objects that values waited for exist. A status may be ignored. It is not safe
+// for concurrent use, nor beside a use of its Checkpoint.
 type RestoreStatus struct {
 	r      *restoration // nil: nothing was restored
 	root   root

@@ -46,7 +46,8 @@ func Track(target any) *Struct {
 	return t.object(v, "")
 }
 
-// Struct is a struct as a Trackable; see Track.
+// Struct is a struct as a Trackable; see Track. It reads and writes the
+// program's own memory without a lock: it is not safe for concurrent use.
 type Struct struct {
 	mark
 	children []func() edge

@@ -140,7 +140,8 @@ func (s byteSnapshot) Chunks() iter.Seq[[]byte] {
 func (byteSnapshot) Release() {}
 
 // RawVariable is a variable of any fixed-size dtype, as bytes: bfloat16, the
-// float8 kinds, int4 and others that Go has no type for.
+// float8 kinds, int4 and others that Go has no type for. Like a Variable it is
+// not safe for concurrent use with itself.
 type RawVariable struct {
 	mark
 	spec Spec
@@ -198,7 +199,8 @@ func (v *RawVariable) ReadInPlace(ctx context.Context, src Source) error {
 	return src.ReadInto(ctx, v.data)
 }
 
-// StringVariable is a variable of dtype string: elements of any bytes.
+// StringVariable is a variable of dtype string: elements of any bytes. Like a
+// Variable it is not safe for concurrent use with itself.
 type StringVariable struct {
 	mark
 	spec     Spec

@@ -60,9 +60,11 @@ func Verify(ctx context.Context, path string, o *VerifyOptions) (*Verified, erro
 	}
 	at := o.follow(locate(prefix, o.Bucket))
 	if ok, err := bundle.Exists(ctx, at.bucket, at.name); err == nil && !ok {
-		if _, err := bundle.Open(ctx, at.bucket, at.name, nil); err != nil {
+		rd, err := bundle.Open(ctx, at.bucket, at.name, nil)
+		if err != nil {
 			return nil, fmt.Errorf("ckpt: %s: %w", prefix, err)
 		}
+		rd.Close() // it appeared in between
 	}
 	return verify(ctx, at, o)
 }

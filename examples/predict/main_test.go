@@ -1,3 +1,4 @@
+// Package main, because the tests run the program itself.
 package main
 
 import (

@@ -95,8 +95,8 @@ func successors(n *objectgraph.Node) []int {
 
 func (p *treePrinter) print() error {
 	p.walk("(root)", 0)
-	for i, seen := range p.seen {
-		if !seen && !p.seen[i] {
+	for i := range p.seen {
+		if !p.seen[i] {
 			p.walk(fmt.Sprintf("(node %d, which nothing above refers to)", i), i)
 		}
 	}
