@@ -196,6 +196,7 @@ func (m *matching) stage(ctx context.Context, rd *bundle.Reader) (commit, discar
 // error the objects hold a mixture; touched tells which reads were begun.
 func (m *matching) inPlace(ctx context.Context, rd *bundle.Reader) (touched []read, err error) {
 	begun := make([]bool, len(m.reads))
+	var committing sync.Mutex // Commit is never called beside another
 	err = m.each(ctx, func(ctx context.Context, i int) error {
 		src := &source{rd, &m.reads[i]}
 		begun[i] = true
@@ -204,6 +205,8 @@ func (m *matching) inPlace(ctx context.Context, rd *bundle.Reader) (touched []re
 		}
 		v, err := m.reads[i].value.Stage(ctx, src)
 		if err == nil {
+			committing.Lock()
+			defer committing.Unlock()
 			v.Commit()
 		}
 		return err

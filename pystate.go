@@ -11,8 +11,9 @@ import (
 )
 
 // PythonState is configuration kept as one string tensor, written behind all
-// numbers: tf.train.experimental.PythonState. Its functions are called from the
-// goroutine that saves or restores.
+// numbers: tf.train.experimental.PythonState. It is not safe for concurrent use.
+// A restore may call deserialize from another goroutine, beside those of other
+// states, but never two of the functions that they return at once.
 type PythonState struct {
 	mark
 	serialize   func() ([]byte, error)

@@ -41,7 +41,8 @@ type Value interface {
 }
 
 // InPlace is a Value that can be read in one pass straight into its memory.
-// When it fails the value holds a mixture and must not be used.
+// When it fails the value holds a mixture and must not be used. It may run beside
+// the ReadInPlace and the Stage of other values.
 type InPlace interface {
 	ReadInPlace(ctx context.Context, src Source) error
 }
@@ -93,7 +94,7 @@ type Source interface {
 }
 
 // Staged is a value that was read, checked and not yet set. Exactly one of the
-// two methods is called; Commit cannot fail.
+// two methods is called, never beside the Commit of another; Commit cannot fail.
 type Staged interface {
 	Commit()
 	Discard()

@@ -10,7 +10,7 @@ import (
 	"github.com/ckpt-go/ckpt"
 )
 
-func newHash(s *session) *cobra.Command {
+func newHash(s *call) *cobra.Command {
 	return &cobra.Command{
 		Use:   "hash PATH",
 		Short: "Print the SHA-256 of each tensor's value",
@@ -27,7 +27,7 @@ its bytes. Every checksum is verified on the way.`,
 	}
 }
 
-func runHash(ctx context.Context, s *session, path string) error {
+func runHash(ctx context.Context, s *call, path string) error {
 	type hashed struct {
 		jsonName
 		SHA256 string `json:"sha256"`

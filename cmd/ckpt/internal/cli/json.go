@@ -15,7 +15,7 @@ const schema = 1
 
 // printJSON prints a document: one line for each field of it, and for each
 // record in a list of records.
-func (s *session) printJSON(document any) error {
+func (s *call) printJSON(document any) error {
 	text, err := marshal(document)
 	if err != nil {
 		return err

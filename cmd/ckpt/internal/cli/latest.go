@@ -8,7 +8,7 @@ import (
 	"github.com/ckpt-go/ckpt"
 )
 
-func newLatest(s *session) *cobra.Command {
+func newLatest(s *call) *cobra.Command {
 	return &cobra.Command{
 		Use:   "latest DIR",
 		Short: "Print the prefix of a directory's latest checkpoint",

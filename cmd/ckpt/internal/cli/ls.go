@@ -11,7 +11,7 @@ import (
 	"github.com/ckpt-go/ckpt"
 )
 
-func newLs(s *session) *cobra.Command {
+func newLs(s *call) *cobra.Command {
 	var long bool
 	cmd := &cobra.Command{
 		Use:   "ls PATH",
@@ -30,7 +30,7 @@ stored bytes. It reads the index only. A summary goes to standard error.`,
 	return cmd
 }
 
-func runLs(ctx context.Context, s *session, path string, long bool) error {
+func runLs(ctx context.Context, s *call, path string, long bool) error {
 	r, err := ckpt.Open(ctx, path, s.openOptions())
 	if err != nil {
 		return err

@@ -23,26 +23,26 @@ type Stdio struct {
 	ErrIsTerminal bool
 }
 
-// session is what the verbs of one run share.
-type session struct {
+// call is what the verbs of one run share.
+type call struct {
 	stdio Stdio
 	out   *bufio.Writer
 	json  bool
 	links bool // follow links out of a checkpoint's folder
 }
 
-func (s *session) openOptions() *ckpt.OpenOptions {
+func (s *call) openOptions() *ckpt.OpenOptions {
 	return &ckpt.OpenOptions{FollowLinks: s.links}
 }
 
-func (s *session) verifyOptions(p *progress) *ckpt.VerifyOptions {
+func (s *call) verifyOptions(p *progress) *ckpt.VerifyOptions {
 	return &ckpt.VerifyOptions{Progress: p.report, FollowLinks: s.links}
 }
 
 // Main runs the command line args, without the program's name, and returns the
 // exit code.
 func Main(ctx context.Context, args []string, stdio Stdio) int {
-	s := &session{stdio: stdio, out: bufio.NewWriterSize(stdio.Out, 64<<10)}
+	s := &call{stdio: stdio, out: bufio.NewWriterSize(stdio.Out, 64<<10)}
 	root := newRoot(s)
 	root.SetArgs(args)
 	root.SetOut(s.out)
@@ -56,7 +56,7 @@ func Main(ctx context.Context, args []string, stdio Stdio) int {
 }
 
 // complain prints an error as one line, and how to go on after a usage error.
-func (s *session) complain(err error) {
+func (s *call) complain(err error) {
 	var usage *usageError
 	switch {
 	case err == nil || errors.Is(err, syscall.EPIPE):
@@ -84,7 +84,7 @@ func errorText(err error) string {
 }
 
 // say prints words for a person, after the data printed so far.
-func (s *session) say(format string, args ...any) error {
+func (s *call) say(format string, args ...any) error {
 	if err := s.out.Flush(); err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ Exit codes:
   3  corrupt or mismatched; verify found a problem
   4  no checkpoint there`
 
-func newRoot(s *session) *cobra.Command {
+func newRoot(s *call) *cobra.Command {
 	var version bool
 	root := &cobra.Command{
 		Use:           "ckpt",

@@ -23,7 +23,7 @@ const (
 	progressEvery = 100 * time.Millisecond
 )
 
-func newProgress(s *session) *progress {
+func newProgress(s *call) *progress {
 	if !s.stdio.ErrIsTerminal {
 		return new(progress)
 	}

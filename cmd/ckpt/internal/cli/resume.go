@@ -9,7 +9,7 @@ import (
 	"github.com/ckpt-go/ckpt"
 )
 
-func newResume(s *session) *cobra.Command {
+func newResume(s *call) *cobra.Command {
 	return &cobra.Command{
 		Use:   "resume DIR",
 		Short: "Print the prefix a program would resume from",
@@ -25,7 +25,7 @@ told on standard error with the reasons.`,
 	}
 }
 
-func runResume(ctx context.Context, s *session, dir string) error {
+func runResume(ctx context.Context, s *call, dir string) error {
 	p := newProgress(s)
 	found, err := ckpt.FindGood(ctx, dir, s.verifyOptions(p))
 	p.clear()

@@ -17,7 +17,7 @@ import (
 
 type showFlags struct{ all, raw bool }
 
-func newShow(s *session) *cobra.Command {
+func newShow(s *call) *cobra.Command {
 	var flags showFlags
 	cmd := &cobra.Command{
 		Use:   "show PATH KEY",
@@ -42,7 +42,7 @@ many digits as tell them from their neighbours.`,
 	return cmd
 }
 
-func runShow(ctx context.Context, s *session, path, key string, flags showFlags) error {
+func runShow(ctx context.Context, s *call, path, key string, flags showFlags) error {
 	r, err := ckpt.Open(ctx, path, s.openOptions())
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func find(r *ckpt.Reader, key string) (*ckpt.VariableInfo, error) {
 	return found, nil
 }
 
-func writeRaw(s *session, key string, t *tensor.Tensor) error {
+func writeRaw(s *call, key string, t *tensor.Tensor) error {
 	data := t.Bytes()
 	if !t.DType().Fixed() {
 		if len(t.Strings()) != 1 {
@@ -103,7 +103,7 @@ func writeRaw(s *session, key string, t *tensor.Tensor) error {
 	return err
 }
 
-func showHead(s *session, v *ckpt.VariableInfo) {
+func showHead(s *call, v *ckpt.VariableInfo) {
 	table := &columns{right: []bool{false, false}}
 	table.add("name", printable(v.Name))
 	table.add("dtype", v.DType.String())
@@ -124,7 +124,7 @@ func showHead(s *session, v *ckpt.VariableInfo) {
 }
 
 // showJSON prints the values one by one: they may be many.
-func showJSON(s *session, prefix string, v *ckpt.VariableInfo, elements *values.List) error {
+func showJSON(s *call, prefix string, v *ckpt.VariableInfo, elements *values.List) error {
 	head, err := marshal(struct {
 		Schema int `json:"schema"`
 		jsonPrefix

@@ -12,7 +12,7 @@ import (
 	"github.com/ckpt-go/ckpt/objectgraph"
 )
 
-func newTree(s *session) *cobra.Command {
+func newTree(s *call) *cobra.Command {
 	return &cobra.Command{
 		Use:   "tree PATH",
 		Short: "Print the object graph of a checkpoint",
@@ -29,7 +29,7 @@ several names lead to is printed where it comes first, marked "(node 5)"; elsewh
 	}
 }
 
-func runTree(ctx context.Context, s *session, path string) error {
+func runTree(ctx context.Context, s *call, path string) error {
 	r, err := ckpt.Open(ctx, path, s.openOptions())
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func runTree(ctx context.Context, s *session, path string) error {
 // treePrinter walks the graph depth first. The graph comes from a file, so it keeps
 // its own stack and every node is visited once.
 type treePrinter struct {
-	s      *session
+	s      *call
 	graph  *objectgraph.Graph
 	names  []string            // for the variables that slots belong to
 	vars   []ckpt.VariableInfo // sorted by name, as the index is
@@ -67,7 +67,7 @@ type treeItem struct {
 	depth int
 }
 
-func newTreePrinter(s *session, g *objectgraph.Graph, vars []ckpt.VariableInfo) *treePrinter {
+func newTreePrinter(s *call, g *objectgraph.Graph, vars []ckpt.VariableInfo) *treePrinter {
 	p := &treePrinter{s: s, graph: g, names: g.Names(), vars: vars}
 	p.seen = make([]bool, len(g.Nodes))
 	p.shared = make([]bool, len(g.Nodes))

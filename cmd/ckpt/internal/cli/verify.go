@@ -10,7 +10,7 @@ import (
 	"github.com/ckpt-go/ckpt"
 )
 
-func newVerify(s *session) *cobra.Command {
+func newVerify(s *call) *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify PATH|DIR",
 		Short: "Check every byte of a checkpoint, or of all in a directory",
@@ -30,7 +30,7 @@ graph, state, unsupported.`,
 	}
 }
 
-func runVerify(ctx context.Context, s *session, path string) error {
+func runVerify(ctx context.Context, s *call, path string) error {
 	p := newProgress(s)
 	list, err := ckpt.VerifyAll(ctx, path, s.verifyOptions(p))
 	p.clear()
@@ -52,7 +52,7 @@ func runVerify(ctx context.Context, s *session, path string) error {
 	return err
 }
 
-func printVerified(s *session, list []*ckpt.Verified) error {
+func printVerified(s *call, list []*ckpt.Verified) error {
 	for _, v := range list {
 		if v.OK() {
 			fmt.Fprintf(s.out, "%s: ok\n", printable(v.Prefix))
