@@ -184,7 +184,8 @@ type marked interface{ restoredBy() *int64 }
 // elements moved. Like a Node it is not safe for concurrent use.
 type List struct{ Node }
 
-// NewList makes a list of the given elements.
+// NewList makes a list of the given elements. It panics if one is nil or has no
+// identity.
 func NewList(elements ...Trackable) *List {
 	l := new(List)
 	for _, e := range elements {

@@ -57,7 +57,8 @@ func Open(ctx context.Context, path string, o *OpenOptions) (*Reader, error) {
 }
 
 // OpenFS opens a checkpoint of an fs.FS, such as files embedded in the binary
-// or a zip. The path is a prefix or the name of one of its files.
+// or a zip. The path is a prefix or the name of one of its files. None of the
+// options applies to an fs.FS yet.
 func OpenFS(fsystem fs.FS, name string, o *OpenOptions) (*Reader, error) {
 	dir, _ := path.Split(name)
 	sub, err := fs.Sub(fsystem, path.Clean(dir))
@@ -103,6 +104,9 @@ func ResolvePath(ctx context.Context, path string) (string, error) {
 		return d.at(list[0].name).prefix, nil
 	}
 	if errors.Is(err, fs.ErrNotExist) {
+		if old := d.oldFormat(ctx); len(old) > 0 {
+			return d.at(old[0]).prefix, nil
+		}
 		return "", fmt.Errorf("ckpt: there is no checkpoint in %s: %w", path, ErrNoCheckpoint)
 	}
 	return "", err

@@ -228,7 +228,8 @@ func (d *directory) candidates(ctx context.Context, name string, warn func(error
 		case !errors.Is(err, ErrNoCheckpoint):
 			warn(err)
 		}
-		if name == "" && state != nil {
+		anyName := name == ""
+		if anyName && state != nil {
 			name = stemOf(lastElement(state.Latest))
 		}
 		scanned, _, err := d.scan(ctx, name)
@@ -238,6 +239,14 @@ func (d *directory) candidates(ctx context.Context, name string, warn func(error
 		}
 		for _, f := range scanned {
 			if !try(candidate{at: d.at(f.name), foreign: !f.own}) {
+				return
+			}
+		}
+		if !anyName || len(seen) > 0 {
+			return
+		}
+		for _, old := range d.oldFormat(ctx) {
+			if !try(candidate{at: d.at(old), foreign: true}) {
 				return
 			}
 		}

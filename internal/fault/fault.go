@@ -93,12 +93,13 @@ func Corrupt(kind Kind, format string, args ...any) *CorruptError {
 	return &CorruptError{Offset: -1, Length: -1, Kind: kind, Err: fmt.Errorf(format, args...)}
 }
 
-// Locate returns err with File and Key filled in where the CorruptError in
-// its chain has none yet. Other errors come back as they are.
+// Locate returns the CorruptError in err's chain with File and Key filled in
+// where it has none yet, without what wrapped it. If there is nothing to fill in
+// err comes back as it is.
 func Locate(err error, file, key string) error {
 	var c *CorruptError
-	if !errors.As(err, &c) {
-		return err
+	if !errors.As(err, &c) || (c.File != "" || file == "") && (c.Key != "" || key == "") {
+		return err // with all that it is wrapped in
 	}
 	located := *c
 	if located.File == "" {
