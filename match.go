@@ -232,18 +232,18 @@ func (m *matching) slotVariables(node int) {
 	if m.slots == nil {
 		m.slots, m.taken, m.slotWait = make(map[int]bool), make(map[int]bool), make(map[int][]slotRestoration)
 	}
-	var todo []slotRestoration
+	var pending []slotRestoration
 	if !m.taken[node] {
 		m.taken[node] = true
-		todo = append(todo, m.r.slotWait[node]...)
+		pending = append(pending, m.r.slotWait[node]...)
 	}
-	todo = append(todo, m.slotWait[node]...)
+	pending = append(pending, m.slotWait[node]...)
 	delete(m.slotWait, node)
 	if !m.slots[node] {
 		m.slots[node] = true
-		todo = append(todo, m.r.slots[node]...)
+		pending = append(pending, m.r.slots[node]...)
 	}
-	for _, s := range todo {
+	for _, s := range pending {
 		m.slotVariable(s)
 	}
 }
@@ -287,9 +287,9 @@ func (m *matching) bindSlot(s slotRestoration, slot Trackable) {
 // taken back.
 func (m *matching) createSlots(rd *bundle.Reader) error {
 	for len(m.create) > 0 && m.failed == nil {
-		todo := m.create
+		pending := m.create
 		m.create = nil
-		for _, s := range todo {
+		for _, s := range pending {
 			if m.r.bound[s.slot] != nil {
 				continue
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 
 	"github.com/ckpt-go/ckpt/objectgraph"
@@ -85,8 +86,14 @@ func (p place) identityOf() any {
 		}
 		return path
 	}
+	bucket := any(p.bucket)
+	if !reflect.ValueOf(bucket).Comparable() {
+		// Such as one of an fs.FS that is a map: all of its type count as one, which
+		// at worst keeps a file that could go.
+		bucket = reflect.TypeOf(bucket)
+	}
 	return struct {
-		bucket storage.Bucket
+		bucket any
 		name   string
-	}{p.bucket, p.name}
+	}{bucket, p.name}
 }

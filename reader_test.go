@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -108,8 +109,20 @@ func TestOpenFS(t *testing.T) {
 	if _, err := ckpt.New(ckpt.Objects{"v": vector(1, 2)}).Write(t.Context(), filepath.Join(dir, "a", "c"), nil); err != nil {
 		t.Fatal(err)
 	}
-	for fsys, name := range map[fs.FS]string{os.DirFS(dir): "a/c", os.DirFS(filepath.Join(dir, "a")): "c.index"} {
-		r, err := ckpt.OpenFS(fsys, name, nil)
+	inMemory := make(fstest.MapFS) // a map, which cannot be compared
+	for _, file := range []string{"c.index", "c.data-00000-of-00001"} {
+		text, err := os.ReadFile(filepath.Join(dir, "a", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		inMemory[file] = &fstest.MapFile{Data: text}
+	}
+	for _, test := range []struct {
+		fsys fs.FS
+		name string
+	}{{os.DirFS(dir), "a/c"}, {os.DirFS(filepath.Join(dir, "a")), "c.index"}, {inMemory, "c"}} {
+		name := test.name
+		r, err := ckpt.OpenFS(test.fsys, name, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
