@@ -3,6 +3,7 @@ package ckpt
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ckpt-go/ckpt/bundle"
@@ -285,7 +286,7 @@ func (m *matching) bindSlot(s slotRestoration, slot Trackable) {
 // createSlots lets optimizers make the slot variables that the checkpoint has
 // values for. It is the last thing before bytes are read, because it cannot be
 // taken back.
-func (m *matching) createSlots(rd *bundle.Reader) error {
+func (m *matching) createSlots(ctx context.Context, rd *bundle.Reader) error {
 	for len(m.create) > 0 && m.failed == nil {
 		pending := m.create
 		m.create = nil
@@ -293,7 +294,7 @@ func (m *matching) createSlots(rd *bundle.Reader) error {
 			if m.r.bound[s.slot] != nil {
 				continue
 			}
-			if err := m.createSlot(rd, s); err != nil {
+			if err := m.createSlot(ctx, rd, s); err != nil {
 				return fmt.Errorf("ckpt: %s: %w", m.r.name(s.slot), err)
 			}
 		}
@@ -302,7 +303,7 @@ func (m *matching) createSlots(rd *bundle.Reader) error {
 	return m.failed
 }
 
-func (m *matching) createSlot(rd *bundle.Reader, s slotRestoration) error {
+func (m *matching) createSlot(ctx context.Context, rd *bundle.Reader, s slotRestoration) error {
 	creator, variable := m.r.bound[s.optimizer].(SlotCreator), m.r.bound[s.original]
 	slot := creator.Slot(variable, s.name)
 	if absent(slot) {
@@ -313,6 +314,9 @@ func (m *matching) createSlot(rd *bundle.Reader, s slotRestoration) error {
 		a := stored.Attributes[0]
 		entry, err := rd.Entry(a.Key)
 		if err != nil {
+			return err
+		}
+		if err := rd.CheckEntry(ctx, a.Key, &entry); err != nil {
 			return err
 		}
 		spec := Spec{Attribute: a.Name, DType: entry.DType, Shape: entry.Shape, FullName: a.FullName}
@@ -420,7 +424,7 @@ func lookUp(rd *bundle.Reader, reads []read) error {
 
 // check looks every tensor up and compares dtypes and shapes, all of them,
 // before a byte is read.
-func (m *matching) check(rd *bundle.Reader, reads []read) error {
+func (m *matching) check(ctx context.Context, rd *bundle.Reader, reads []read) error {
 	if err := lookUp(rd, reads); err != nil {
 		return fmt.Errorf("ckpt: %s: %w", m.r.files.prefix, err)
 	}
@@ -435,6 +439,11 @@ func (m *matching) check(rd *bundle.Reader, reads []read) error {
 		}
 		if err := checkFit(r.key, r.spec, r.entry); err != nil {
 			misfits = append(misfits, err)
+		} else if slices.Contains(r.spec.Shape, -1) {
+			// The value will allocate what the file claims.
+			if err := rd.CheckEntry(ctx, r.key, &r.entry); err != nil {
+				return fmt.Errorf("ckpt: %s: %w", m.r.files.prefix, err)
+			}
 		}
 	}
 	if len(misfits) == 0 {
@@ -462,10 +471,10 @@ func (m *matching) prepare(ctx context.Context) (rd *bundle.Reader, err error) {
 	if rd, err = m.r.files.open(ctx); err != nil {
 		return nil, err
 	}
-	if err = m.check(rd, m.reads); err == nil {
+	if err = m.check(ctx, rd, m.reads); err == nil {
 		old := len(m.reads)
-		if err = m.createSlots(rd); err == nil {
-			err = m.check(rd, m.reads[old:])
+		if err = m.createSlots(ctx, rd); err == nil {
+			err = m.check(ctx, rd, m.reads[old:])
 		}
 	}
 	if err != nil {

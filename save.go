@@ -189,6 +189,7 @@ func (c *Checkpoint) checkNothingWaits() error {
 // checkNothingWaits finds what other Checkpoints restored and what waits for
 // children of the objects that are about to be saved.
 func (p *plan) checkNothingWaits() error {
+	waiting := make(map[*restoration][]int) // sorted
 	for _, object := range p.walker.objects {
 		holder, ok := object.(parker)
 		if !ok {
@@ -197,7 +198,15 @@ func (p *plan) checkNothingWaits() error {
 		parked := holder.parked()
 		for _, name := range slices.Sorted(maps.Keys(parked)) {
 			for _, at := range parked[name] {
-				if at.r.bound[at.node] == nil && name != counterName && slices.Contains(at.r.waitingFor(), at.node) {
+				if at.r.bound[at.node] != nil || name == counterName {
+					continue
+				}
+				nodes, known := waiting[at.r]
+				if !known {
+					nodes = at.r.waitingFor()
+					waiting[at.r] = nodes
+				}
+				if _, waits := slices.BinarySearch(nodes, at.node); waits {
 					return waitError(at.r, []int{at.node})
 				}
 			}

@@ -49,6 +49,26 @@ func (r *Reader) ReadEntry(ctx context.Context, key string, e *Entry, dst []byte
 	return pieces.readFixed(ctx, dst)
 }
 
+// CheckEntry checks an entry that Entry or Entries returned with its key against
+// its dtype, its shape and the data files, without reading the bytes: then as
+// much memory as its shape asks for may be allocated.
+func (r *Reader) CheckEntry(ctx context.Context, key string, e *Entry) error {
+	if r.v1 != nil {
+		t, err := r.v1.find(key)
+		if err != nil {
+			return err
+		}
+		return r.v1.cover(t)
+	}
+	var err error
+	if len(e.Slices) > 0 {
+		_, err = r.pieces(ctx, key, e)
+	} else {
+		_, err = r.span(ctx, key, e)
+	}
+	return err
+}
+
 // mismatch says that the caller asked for something else than is stored.
 func mismatch(key, format string, args ...any) error {
 	return fmt.Errorf("tensor %s: %w: %s", strconv.Quote(errKey(key)), ErrMismatch, fmt.Sprintf(format, args...))
