@@ -2,6 +2,7 @@ package ckpt
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -243,7 +244,7 @@ func (c *Checkpoint) removeCounter() {
 
 // ensureCounter makes the save counter and gives it the value that waits for
 // it, if a Read brought one.
-func (c *Checkpoint) ensureCounter() error {
+func (c *Checkpoint) ensureCounter(ctx context.Context) error {
 	made, err := c.addCounter()
 	if err != nil || !made {
 		return err
@@ -257,7 +258,7 @@ func (c *Checkpoint) ensureCounter() error {
 	} else {
 		starts = c.counterStarts()
 	}
-	if err := restoreWaiting(background, starts); err != nil {
+	if err := restoreWaiting(ctx, starts); err != nil {
 		c.removeCounter()
 		return err
 	}

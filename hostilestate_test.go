@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ckpt-go/ckpt"
+	"github.com/ckpt-go/ckpt/storage"
 	"github.com/ckpt-go/ckpt/storage/mem"
 	"github.com/ckpt-go/ckpt/storage/storagetest"
 )
@@ -71,4 +72,24 @@ func TestResumeNothingButABadStateFile(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A bucket of a type that cannot be compared, as a caller may write one.
+type uncomparable struct {
+	storage.Bucket
+	_ []int
+}
+
+func TestUncomparableBucket(t *testing.T) {
+	b := uncomparable{Bucket: mem.New()}
+	o := &ckpt.ManagerOptions{Bucket: b}
+	p := newProgram()
+	saveSteps(t, p, newManager(t, p.Checkpoint, "d", o), 1)
+	storagetest.Put(t, b, "d/checkpoint", "model_checkpoint_path: \"/elsewhere/ckpt-1\"\nall_model_checkpoint_paths: \"/elsewhere/ckpt-1\"\nall_model_checkpoint_timestamps: 5.0\n")
+	p = newProgram()
+	m := newManager(t, p.Checkpoint, "d", o)
+	if _, err := m.Resume(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	p.wantStep(t, 1)
 }

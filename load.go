@@ -19,8 +19,6 @@ import (
 	"github.com/ckpt-go/ckpt/tensor"
 )
 
-var errUnsupported = errors.ErrUnsupported
-
 // isAbsent tells a tensor or checkpoint that does not exist from a damaged one.
 func isAbsent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrMismatch)

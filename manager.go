@@ -201,7 +201,7 @@ func (m *Manager) managedName(ctx context.Context, stored string) (string, bool)
 	// leads nowhere and the file lies here. If it leads to another file, that
 	// one is meant, and the one here is a stranger's.
 	at, found := m.dir.resolve(ctx, stored)
-	if !found || at.bucket != m.dir.bucket {
+	if !found || !sameBucket(at.bucket, m.dir.bucket) {
 		return "", false
 	}
 	if other, ok := m.dir.outside(stored); ok && other.identityOf() != at.identityOf() {
@@ -270,7 +270,7 @@ func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (stri
 			return "", err
 		}
 	}
-	if err := m.checkpoint.ensureCounter(); err != nil {
+	if err := m.checkpoint.ensureCounter(ctx); err != nil {
 		return "", err
 	}
 	m.prepare(ctx)

@@ -2,6 +2,7 @@ package ckpt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -125,7 +126,7 @@ func (m *matching) gather(node int, object Trackable) {
 	if stored.RegisteredSaver != nil {
 		// A misfit too: an older checkpoint of this program would have it as well.
 		m.failed = fmt.Errorf("ckpt: %s was written by the registered saver %q, which this program does not have: %w (%w)",
-			m.r.name(node), stored.RegisteredSaver.Name, ErrMismatch, errUnsupported)
+			m.r.name(node), stored.RegisteredSaver.Name, ErrMismatch, errors.ErrUnsupported)
 		return
 	}
 	if len(stored.Attributes) == 0 {

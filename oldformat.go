@@ -25,15 +25,17 @@ func (d *directory) oldFormat(ctx context.Context) []string {
 		time int64
 	}
 	var files []file
+	seen := make(map[string]bool)
 	for info, err := range d.bucket.List(ctx, d.base) {
 		if err != nil || len(files) == mostOldFiles {
-			break
+			break // an error has stopped the scan before this one already
 		}
 		name := strings.TrimPrefix(info.Name, d.base)
 		if m := v1Shard.FindStringSubmatch(name); m != nil {
 			name = m[1] + "-?????" + m[2]
 		}
-		if !slices.ContainsFunc(files, func(f file) bool { return f.name == name }) {
+		if !seen[name] {
+			seen[name] = true
 			files = append(files, file{name, info.ModTime.UnixNano()})
 		}
 	}

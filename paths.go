@@ -97,3 +97,9 @@ func (p place) identityOf() any {
 		name   string
 	}{bucket, p.name}
 }
+
+// sameBucket tells whether two buckets are one. A caller's own bucket may be of
+// a type that cannot be compared; then it is not known to be.
+func sameBucket(a, b storage.Bucket) bool {
+	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
+}

@@ -42,7 +42,7 @@ func (c *Checkpoint) Save(ctx context.Context, prefix string, o *SaveOptions) (s
 			return "", err
 		}
 	}
-	if err := c.ensureCounter(); err != nil {
+	if err := c.ensureCounter(ctx); err != nil {
 		return "", err
 	}
 	c.counter.data[0]++

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// Bucket holds files. Implementations are safe for concurrent use.
+// Bucket holds files. Implementations are safe for concurrent use, and pointers
+// or otherwise comparable: the same bucket is equal to itself.
 type Bucket interface {
 	// Open opens a published file. A name that does not exist is fs.ErrNotExist.
 	Open(ctx context.Context, name string) (File, error)

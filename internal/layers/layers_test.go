@@ -46,7 +46,7 @@ var forbidden = map[string][]string{
 }
 
 // outside are the modules the library itself may depend on.
-var outside = []string{"golang.org/x/sys", "github.com/golang/snappy"}
+var outside = []string{"github.com/golang/snappy"}
 
 type listed struct {
 	ImportPath string

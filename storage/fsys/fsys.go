@@ -28,10 +28,10 @@ type bucket struct{ fsys fs.FS }
 // errors.ErrUnsupported. An open file is read in place if the fs.File is an
 // io.ReaderAt, otherwise Open reads it into memory. Names that are not UTF-8
 // cannot exist in an fs.FS. The bucket is as safe for concurrent use as fsys.
-func New(fsys fs.FS) storage.Bucket { return bucket{fsys} }
+func New(fsys fs.FS) storage.Bucket { return &bucket{fsys} }
 
 // Open implements storage.Bucket.
-func (b bucket) Open(ctx context.Context, name string) (storage.File, error) {
+func (b *bucket) Open(ctx context.Context, name string) (storage.File, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -93,17 +93,17 @@ func cause(err error) error {
 }
 
 // Create implements storage.Bucket; it returns errors.ErrUnsupported.
-func (b bucket) Create(_ context.Context, name string, _ *storage.CreateOptions) (storage.Writer, error) {
+func (b *bucket) Create(_ context.Context, name string, _ *storage.CreateOptions) (storage.Writer, error) {
 	return nil, &fs.PathError{Op: "create", Path: name, Err: errors.ErrUnsupported}
 }
 
 // Remove implements storage.Bucket; it returns errors.ErrUnsupported.
-func (b bucket) Remove(_ context.Context, name string) error {
+func (b *bucket) Remove(_ context.Context, name string) error {
 	return &fs.PathError{Op: "remove", Path: name, Err: errors.ErrUnsupported}
 }
 
 // List implements storage.Bucket.
-func (b bucket) List(ctx context.Context, prefix string) iter.Seq2[storage.Info, error] {
+func (b *bucket) List(ctx context.Context, prefix string) iter.Seq2[storage.Info, error] {
 	return func(yield func(storage.Info, error) bool) {
 		if err := ctx.Err(); err != nil {
 			yield(storage.Info{}, err)

@@ -32,6 +32,11 @@ func runResume(ctx context.Context, s *call, dir string) error {
 	if found == nil {
 		return err
 	}
+	if found.State != nil {
+		if err := s.say("ckpt: the state file cannot be used; looked at the files instead: %s", problemText(ckpt.ProblemOf(found.State))); err != nil {
+			return err
+		}
+	}
 	if s.json {
 		if printErr := s.printJSON(resumeDocument(found)); printErr != nil {
 			return printErr
@@ -40,11 +45,6 @@ func runResume(ctx context.Context, s *call, dir string) error {
 	}
 	if found.Prefix != "" {
 		if _, err := fmt.Fprintln(s.out, found.Prefix); err != nil {
-			return err
-		}
-	}
-	if found.State != nil {
-		if err := s.say("ckpt: the state file cannot be used; looked at the files instead: %s", problemText(ckpt.ProblemOf(found.State))); err != nil {
 			return err
 		}
 	}
