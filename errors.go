@@ -12,13 +12,18 @@ var (
 	ErrNoCheckpoint = fault.ErrNoCheckpoint
 )
 
-// CorruptError tells file, tensor, offset and kind of a damage.
+// CorruptError tells where a checkpoint is damaged: File (its name), Key (the
+// tensor, "" if none), Offset and Length (bytes in the file, −1 if unknown),
+// Kind, and Err, the cause.
 type CorruptError = fault.CorruptError
 
-// MismatchError tells a key and what both sides have.
+// MismatchError tells that one value does not fit: Key (in the checkpoint), Want
+// (what the program has, such as "float32 [3]"), Got (what the checkpoint has),
+// and Err, what differs.
 type MismatchError = fault.MismatchError
 
-// UnmatchedError lists objects or values without a counterpart.
+// UnmatchedError lists objects or values without a counterpart: Reason, Names
+// (object paths such as (root).model.dense), and Hint, what to do.
 type UnmatchedError = fault.UnmatchedError
 
 // Kind names what is wrong; the list is closed.
@@ -26,14 +31,14 @@ type Kind = fault.Kind
 
 // The kinds of damage, as `ckpt verify --json` prints them.
 const (
-	KindMissing     = fault.KindMissing
-	KindUnreadable  = fault.KindUnreadable
-	KindTruncated   = fault.KindTruncated
-	KindChecksum    = fault.KindChecksum
-	KindFormat      = fault.KindFormat
-	KindEntry       = fault.KindEntry
-	KindOverlap     = fault.KindOverlap
-	KindGraph       = fault.KindGraph
-	KindState       = fault.KindState
-	KindUnsupported = fault.KindUnsupported
+	KindMissing     = fault.KindMissing     // a file that is named does not exist
+	KindUnreadable  = fault.KindUnreadable  // the system refuses to read it
+	KindTruncated   = fault.KindTruncated   // a file ends before the bytes it should hold
+	KindChecksum    = fault.KindChecksum    // bytes differ from their CRC-32C
+	KindFormat      = fault.KindFormat      // a file is not a table, or a message does not parse
+	KindEntry       = fault.KindEntry       // an index entry contradicts itself or the header
+	KindOverlap     = fault.KindOverlap     // two entries claim the same bytes
+	KindGraph       = fault.KindGraph       // the object graph does not parse or points nowhere
+	KindState       = fault.KindState       // the state file cannot be used
+	KindUnsupported = fault.KindUnsupported // a format or version this library does not read
 )

@@ -64,7 +64,7 @@ func TestResumeNothingButABadStateFile(t *testing.T) {
 			called := false
 			m := newManager(t, newProgram().Checkpoint, dir, &ckpt.ManagerOptions{Init: func(context.Context) error { called = true; return nil }})
 			resumed, err := m.Resume(t.Context(), nil)
-			if !errors.Is(err, ckpt.ErrNoCheckpoint) || !errors.Is(err, ckpt.ErrCorrupt) || !strings.Contains(err.Error(), dir+"/checkpoint") {
+			if errors.Is(err, ckpt.ErrNoCheckpoint) || !errors.Is(err, ckpt.ErrCorrupt) || !strings.Contains(err.Error(), dir+"/checkpoint") {
 				t.Errorf("got %+v, %v, want an error that names the state file", resumed, err)
 			}
 			if called {

@@ -90,7 +90,7 @@ func TestResumeInPlace(t *testing.T) {
 	initialized := false
 	m = newManager(t, p.Checkpoint, "", &ckpt.ManagerOptions{Bucket: b, Init: func(context.Context) error { initialized = true; return nil }})
 	r, err = m.Resume(t.Context(), nil)
-	if r != nil || !errors.Is(err, ckpt.ErrNoCheckpoint) || !errors.Is(err, ckpt.ErrCorrupt) {
+	if r != nil || errors.Is(err, ckpt.ErrNoCheckpoint) || !errors.Is(err, ckpt.ErrCorrupt) {
 		t.Fatalf("Resume of damaged ones only: got %+v, %v", r, err)
 	}
 	if text := err.Error(); !strings.Contains(text, "must not be used") || strings.Contains(text, "nothing was restored") {

@@ -291,6 +291,21 @@ func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (stri
 	}
 	name := m.name + "-" + strconv.FormatInt(*number, 10)
 	at := m.dir.at(name)
+	taken, err := indexExists(ctx, at)
+	if err != nil {
+		return "", fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
+	}
+	if fresh && taken {
+		// Somebody else writes to this directory: take a number above theirs.
+		m.log.Warn("another program saves into this directory; two Managers there remove each other's checkpoints", "directory", m.dir.dir, "checkpoint", name)
+		if err := m.scan(ctx); err != nil {
+			return "", err
+		}
+		counter.data[0] = m.highest + 1
+		*number = counter.data[0]
+		name = m.name + "-" + strconv.FormatInt(*number, 10)
+		at = m.dir.at(name)
+	}
 	mark, err := m.mark(ctx, at)
 	if err != nil {
 		return "", fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
@@ -307,10 +322,22 @@ func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (stri
 	m.latest = name
 	m.stateErr = nil
 	if err := m.writeState(ctx); err != nil {
-		return at.prefix, err
+		return at.prefix, fmt.Errorf("%w (%s is complete, the state file does not name it yet)", err, at.prefix)
 	}
 	m.dropMarks(ctx)
 	return at.prefix, m.sweep(ctx)
+}
+
+// indexExists tells whether a checkpoint has this name.
+func indexExists(ctx context.Context, at place) (bool, error) {
+	f, err := at.bucket.Open(ctx, bundle.IndexName(at.name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, f.Close()
 }
 
 func (m *Manager) writeState(ctx context.Context) error {

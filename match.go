@@ -434,7 +434,7 @@ func (m *matching) check(ctx context.Context, rd *bundle.Reader, reads []read) e
 		r := &reads[i]
 		if r.entry.DType == tensor.Invalid {
 			if _, err := rd.Entry(r.key); err != nil {
-				misfits = append(misfits, &MismatchError{Key: r.key, Want: describe(r.spec.DType, r.spec.Shape), Got: "no such tensor", Err: err})
+				misfits = append(misfits, &MismatchError{Key: r.key, Want: describe(r.spec.DType, r.spec.Shape), Got: "no such tensor", Err: errors.New(err.Error())})
 				continue
 			}
 		}

@@ -2,8 +2,18 @@ package ckpt
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 )
+
+// count says how many: "1 object", "3 objects".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
 
 // nearest gives up to three of names that look like name: for "did you mean".
 func nearest(name string, names []string) []string {
@@ -13,6 +23,12 @@ func nearest(name string, names []string) []string {
 	}
 	budget := 50_000_000 // steps: a checkpoint may have very many, very long names
 	var near []scored
+	for _, n := range names {
+		// A variable asked for by its path alone is the likeliest slip.
+		if len(name) > 0 && strings.HasPrefix(n, name+"/.ATTRIBUTES/") {
+			near = append(near, scored{n, -1})
+		}
+	}
 	for _, n := range names {
 		limit := 2 + min(len(name), len(n))/3
 		if max(len(name)-len(n), len(n)-len(name)) > limit {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/internal/fault"
@@ -237,9 +238,9 @@ func (l *loading) checkComplete(m *matching) error {
 	unmatched := unboundNames(w, objects, filled)
 	if len(unmatched) > 0 {
 		return &UnmatchedError{
-			Reason: fmt.Sprintf("ckpt: %s has no values for %d objects of the program, nothing was restored", l.at.prefix, len(unmatched)),
+			Reason: fmt.Sprintf("ckpt: %s has no values for %s of the program, nothing was restored", l.at.prefix, count(len(unmatched), "object")),
 			Names:  unmatched,
-			Hint:   "was it written by another program or an older version of this one? Restore it with Checkpoint.Restore, or set ResumeOptions.AllowPartial",
+			Hint:   m.leftOver() + "to let these objects keep the values they have, set ResumeOptions.AllowPartial",
 		}
 	}
 	var surplus []string
@@ -252,10 +253,30 @@ func (l *loading) checkComplete(m *matching) error {
 		return &UnmatchedError{
 			Reason: fmt.Sprintf("ckpt: %s holds values that the program has no field for, nothing was restored", l.at.prefix),
 			Names:  surplus,
-			Hint:   "give the struct those fields, or set ResumeOptions.AllowPartial to leave the values behind",
+			Hint:   "give the struct those fields, allocate nil pointers and make lists as long as stored, or set ResumeOptions.AllowPartial to leave the values behind",
 		}
 	}
 	return nil
+}
+
+// leftOver names what the checkpoint has and the program has not, which a renamed
+// object explains.
+func (m *matching) leftOver() string {
+	var names []string
+	for node := range m.r.graph.Nodes {
+		if m.r.bound[node] == nil && len(m.r.graph.Nodes[node].Attributes) > 0 {
+			names = append(names, m.r.name(node))
+		}
+	}
+	if len(names) == 0 {
+		return "it was written by an older version of the program, or another one; "
+	}
+	const shown = 5
+	more := ""
+	if len(names) > shown {
+		more, names = fmt.Sprintf(" and %d more", len(names)-shown), names[:shown]
+	}
+	return fmt.Sprintf("it has %s%s, which the program has not: was something renamed? Otherwise, ", strings.Join(names, ", "), more)
 }
 
 // checkOverwritten makes sure that what a damaged checkpoint left half read is

@@ -145,8 +145,8 @@ func (m *Manager) resume(ctx context.Context, o *ResumeOptions) (*Resumed, error
 		return nil, unusable(allRefused(m.dir.dir, resumed.Refused), overwritten)
 	}
 	if resumed.State != nil {
-		return nil, fmt.Errorf("%w; and %s holds no checkpoint: put the checkpoints back, or remove the state file to start from scratch (%w)",
-			resumed.State, m.dir.dir, ErrNoCheckpoint)
+		return nil, fmt.Errorf("%w; and %s holds no checkpoint: put the checkpoints back, or remove the state file to start from scratch",
+			resumed.State, m.dir.dir)
 	}
 	return resumed, nil
 }
@@ -178,12 +178,23 @@ func refusable(err error) bool {
 func allRefused(dir string, refused []*Refusal) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "ckpt: %s holds no checkpoint that can be used. Move the directory away to start from scratch, or repair one:", dir)
-	errs := []error{ErrNoCheckpoint}
+	var errs []error
+	gone := true
 	for _, r := range refused {
 		b.WriteString("\n  " + r.Error())
 		errs = append(errs, r)
+		gone = gone && isGone(ProblemOf(r.Err))
+	}
+	if gone {
+		errs = append(errs, ErrNoCheckpoint)
 	}
 	return &joined{text: b.String(), errs: errs}
+}
+
+// isGone tells a checkpoint that does not exist from one that is damaged: only
+// the first may be taken for nothing to restore.
+func isGone(p *CorruptError) bool {
+	return p.Kind == KindMissing && strings.HasSuffix(p.File, ".index")
 }
 
 // candidate is a checkpoint worth trying.

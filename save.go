@@ -37,6 +37,9 @@ func (c *Checkpoint) Save(ctx context.Context, prefix string, o *SaveOptions) (s
 	if o == nil {
 		o = new(SaveOptions)
 	}
+	if baseName(locate(prefix, o.Bucket).name) == "" {
+		return "", fmt.Errorf("ckpt: %q is no prefix: a file name must follow the folder", prefix)
+	}
 	if !o.DropWaiting {
 		if err := c.checkNothingWaits(); err != nil {
 			return "", err
@@ -221,7 +224,7 @@ func waitError(r *restoration, nodes []int) error {
 		names[i] = r.name(node)
 	}
 	return &UnmatchedError{
-		Reason: fmt.Sprintf("ckpt: saving now would drop %d values that were restored from %s and still wait for their objects", len(nodes), r.files.prefix),
+		Reason: fmt.Sprintf("ckpt: saving now would drop %s restored from %s and still waiting for an object", count(len(nodes), "value"), r.files.prefix),
 		Names:  names,
 		Hint:   "build those objects first, call Close on the RestoreStatus to give the values up, or set SaveOptions.DropWaiting",
 	}

@@ -35,7 +35,10 @@ import (
 // struct's own memory where lengths agree.
 func Track(target any) *Struct {
 	v := reflect.ValueOf(target)
-	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
+	if v.Kind() == reflect.Pointer && v.IsNil() {
+		panic(fmt.Sprintf("ckpt: the %T to track is nil", target))
+	}
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
 		panic(fmt.Sprintf("ckpt: Track needs a pointer to a struct, not a %T", target))
 	}
 	if _, ok := target.(Trackable); ok {

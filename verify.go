@@ -219,7 +219,8 @@ type Found struct {
 
 // FindGood looks for the newest checkpoint of a directory that is good, in the
 // order Manager.Resume tries them, without any objects to restore. If none is
-// good the error is ErrNoCheckpoint and Found still lists what was refused.
+// good Found still lists what was refused, and the error is that of the newest
+// damaged one, or ErrNoCheckpoint if none of them exists any more.
 func FindGood(ctx context.Context, dir string, o *VerifyOptions) (*Found, error) {
 	if o == nil {
 		o = new(VerifyOptions)
@@ -240,8 +241,15 @@ func FindGood(ctx context.Context, dir string, o *VerifyOptions) (*Found, error)
 		}
 		f.Refused = append(f.Refused, v)
 	}
-	if len(f.Refused) > 0 {
-		return f, fmt.Errorf("ckpt: none of the %d checkpoints in %s is good: %w", len(f.Refused), dir, ErrNoCheckpoint)
+	if n := len(f.Refused); n > 0 {
+		class := ErrNoCheckpoint
+		for _, v := range f.Refused {
+			if p := v.Problems[0]; !isGone(p) {
+				class = p
+				break
+			}
+		}
+		return f, &joined{text: fmt.Sprintf("ckpt: none of the %s in %s is good", count(n, "checkpoint"), dir), errs: []error{class}}
 	}
 	return f, fmt.Errorf("ckpt: there is no checkpoint in %s: %w", dir, ErrNoCheckpoint)
 }

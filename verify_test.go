@@ -107,7 +107,7 @@ func TestVerifyDirectoryProblems(t *testing.T) {
 	for _, name := range []string{"ckpt-1", "ckpt-2"} {
 		cutFile(t, filepath.Join(dir, name+".index"), 10)
 	}
-	if found, err := ckpt.FindGood(t.Context(), dir, nil); !errors.Is(err, ckpt.ErrNoCheckpoint) || found.Prefix != "" || len(found.Refused) != 2 {
+	if found, err := ckpt.FindGood(t.Context(), dir, nil); errors.Is(err, ckpt.ErrNoCheckpoint) || !errors.Is(err, ckpt.ErrCorrupt) || found.Prefix != "" || len(found.Refused) != 2 {
 		t.Errorf("FindGood: got %+v, %v", found, err)
 	}
 }

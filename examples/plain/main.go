@@ -46,6 +46,11 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "plain: %q is no flag; did you mean -dir %[1]s?\n", flag.Arg(0))
+		os.Exit(2)
+	}
 	err := run(ctx, *dir, *steps, *every)
 	switch {
 	case errors.Is(err, context.Canceled):

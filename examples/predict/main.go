@@ -45,8 +45,8 @@ func run(ctx context.Context, path string, args []string) error {
 	input := make([]float32, len(args))
 	for i, arg := range args {
 		x, err := strconv.ParseFloat(arg, 32)
-		if err != nil {
-			return fmt.Errorf("predict: %q is no number", arg)
+		if err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
+			return fmt.Errorf("predict: %q is no length", arg)
 		}
 		input[i] = float32(x)
 	}
