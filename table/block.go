@@ -13,14 +13,28 @@ import (
 type block struct {
 	entries  []byte
 	restarts []byte // restart offsets, four bytes each
+	marks    []mark // where restart points are rare
 	last     []byte // greatest key
 }
+
+// mark is a place amid entries that share their beginnings at which a search
+// can start all the same.
+type mark struct {
+	key  []byte // of the entry before
+	next int    // offset of the entry
+}
+
+// markEvery is how many bytes without a restart point are worth a mark; blocks
+// that TensorFlow writes get none. A file with few of them would make every Seek
+// walk through its whole block.
+const markEvery = 4 << 10
 
 // parseBlock checks contents in one pass and returns it as a block: every
 // length inside the entry area, keys strictly ascending, restart points
 // exactly where entries with a full key begin.
 //
-// Memory: besides contents, one key, which is never longer than contents.
+// Memory: besides contents, one key, which is never longer than contents, and
+// marks, whose keys together are not longer either.
 func parseBlock(contents []byte) (*block, error) {
 	if len(contents) < 4 {
 		return nil, errContents
@@ -44,6 +58,7 @@ func (b *block) check() error {
 	var c cursor
 	c.block = b
 	restart := 0 // the next restart point to be met
+	marked := 0  // where the last search can start
 	for c.next < len(b.entries) {
 		e, ok := readEntry(b.entries, c.next)
 		if !ok || e.shared > len(c.key) {
@@ -54,11 +69,16 @@ func (b *block) check() error {
 				return errEntry
 			}
 			restart++
+			marked = c.next
 		}
 		if c.next > 0 && bytes.Compare(e.unshared, c.key[e.shared:]) <= 0 {
 			return errOrder
 		}
 		c.take(e)
+		if c.next-marked >= max(markEvery, len(c.key)) {
+			b.marks = append(b.marks, mark{bytes.Clone(c.key), c.next})
+			marked = c.next
+		}
 	}
 	// One restart at 0 is all that a block without entries can have.
 	if len(b.entries) == 0 && b.numRestarts() == 1 && b.restart(0) == 0 {
@@ -140,17 +160,22 @@ func (c *cursor) take(e entry) {
 	c.next = e.end
 }
 
+// peek returns the next entry without going there.
+func (c *cursor) peek() (e entry, ok bool) {
+	if c.next >= len(c.block.entries) {
+		return entry{}, false
+	}
+	e, ok = readEntry(c.block.entries, c.next)
+	return e, ok && e.shared <= len(c.key) // always: parseBlock checked the block
+}
+
 // advance goes to the next entry and reports whether there is one.
 func (c *cursor) advance() bool {
-	if c.next >= len(c.block.entries) {
-		return false
+	e, ok := c.peek()
+	if ok {
+		c.take(e)
 	}
-	e, ok := readEntry(c.block.entries, c.next)
-	if !ok || e.shared > len(c.key) {
-		return false // cannot happen: parseBlock checked the block
-	}
-	c.take(e)
-	return true
+	return ok
 }
 
 // seek goes to the first entry whose key is at least target and reports
@@ -166,10 +191,38 @@ func (c *cursor) seek(target []byte) bool {
 	if n > 0 {
 		c.next = b.restart(n - 1)
 	}
-	for c.advance() {
-		if bytes.Compare(c.key, target) >= 0 {
+	n = sort.Search(len(b.marks), func(i int) bool { return bytes.Compare(b.marks[i].key, target) >= 0 })
+	if n > 0 && b.marks[n-1].next > c.next {
+		c.key = append(c.key, b.marks[n-1].key...)
+		c.next = b.marks[n-1].next
+	}
+	// Only what an entry does not share with the one before is compared: keys may
+	// be long, and entries many.
+	same := commonPrefix(c.key, target)
+	for {
+		e, ok := c.peek()
+		if !ok {
+			return false
+		}
+		c.take(e)
+		if e.shared > same {
+			continue // differs from target where the key before, which is below it, did
+		}
+		rest := target[e.shared:]
+		n := commonPrefix(e.unshared, rest)
+		same = e.shared + n
+		if bytes.Compare(e.unshared[n:], rest[n:]) >= 0 {
 			return true
 		}
 	}
-	return false
+}
+
+func commonPrefix(a, b []byte) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"math"
+	"sync"
 	"sync/atomic"
 
 	"github.com/ckpt-go/ckpt/internal/crc32c"
@@ -23,21 +24,26 @@ type ReaderOptions struct {
 	// may decode to. Zero and less mean 64 MiB. Blocks stored plain are
 	// bounded by the file.
 	MaxBlock int64
+	// Cache is how many bytes of decoded blocks are kept besides the block used
+	// last, for callers that look keys up in another order than the table's.
+	// Zero and less mean none.
+	Cache int64
 }
 
 // Reader reads a table, the counterpart of TensorFlow's table::Table. Each
 // block is checked in full when it is read: checksum, structure and the order
 // of its keys. A Reader is safe for concurrent use, its Iterators are not.
 //
-// Memory: a Reader holds the index block and the data block used last, an
-// Iterator one data block and one key. A block takes its stored size, which
+// Memory: a Reader holds the index block, the data block used last and what
+// ReaderOptions.Cache allows, an Iterator one data block and one key. A block takes its stored size, which
 // is compared with the size of the file before anything is allocated, or what
 // Snappy makes of it, which is at most 22 times that and at most MaxBlock.
 // While a compressed block is decoded, both forms exist. Keys share their
 // beginnings in the file: a caller that keeps all keys of a hostile file can
 // need far more memory than the file has bytes and should limit their length.
 //
-// Time: a pass over the table reads each byte of the file at most once.
+// Time: a pass over the table reads each byte of the file at most once. Get
+// reads one block at most.
 type Reader struct {
 	r        io.ReaderAt
 	size     int64
@@ -45,6 +51,11 @@ type Reader struct {
 	index    *block
 	indexAt  handle
 	cached   atomic.Pointer[cachedBlock]
+
+	mu    sync.Mutex
+	kept  map[handle]*block
+	room  int64 // for kept
+	cache int64 // ReaderOptions.Cache
 }
 
 type cachedBlock struct {
@@ -62,6 +73,9 @@ func NewReader(r io.ReaderAt, size int64, o *ReaderOptions) (*Reader, error) {
 	t := &Reader{r: r, size: size, maxBlock: defaultMaxBlock}
 	if o != nil && o.MaxBlock > 0 {
 		t.maxBlock = min(o.MaxBlock, math.MaxInt)
+	}
+	if o != nil {
+		t.cache = o.Cache
 	}
 	if size < footerLen {
 		return nil, corrupt(fault.KindTruncated, handle{0, uint64(max(size, 0))}, errShort)
@@ -98,11 +112,12 @@ func (t *Reader) Seek(key []byte) *Iterator {
 // Get returns the value of key. ok is false if there is none. The value must
 // not be modified and stays valid; keeping it keeps its whole block.
 func (t *Reader) Get(key []byte) (value []byte, ok bool, err error) {
-	it := t.Seek(key)
-	if !it.Valid() || !bytes.Equal(it.Key(), key) {
-		return nil, false, it.Err()
+	// Keys of later blocks are above the index key of this one.
+	it := t.iterator()
+	if !it.index.seek(key) || !it.load() || !it.data.seek(key) || !bytes.Equal(it.data.key, key) {
+		return nil, false, it.err
 	}
-	return it.Value(), true, nil
+	return it.data.value, true, nil
 }
 
 // All yields the entries in the order of their keys. After the first error,
@@ -122,18 +137,44 @@ func (t *Reader) All() iter.Seq2[Entry, error] {
 	}
 }
 
-// dataBlock returns the data block at h, from the cache if it is the one read
-// last.
+// dataBlock returns the data block at h, from the cache if it is there.
 func (t *Reader) dataBlock(h handle) (*block, error) {
 	if c := t.cached.Load(); c != nil && c.at == h {
 		return c.block, nil
 	}
-	b, err := t.readBlock(h)
-	if err != nil {
-		return nil, err
+	b := t.keep(h, nil)
+	if b == nil {
+		var err error
+		if b, err = t.readBlock(h); err != nil {
+			return nil, err
+		}
+		t.keep(h, b)
 	}
 	t.cached.Store(&cachedBlock{h, b})
 	return b, nil
+}
+
+// keep puts a block into the cache, which starts anew when it is full, or
+// returns the one it has if b is nil.
+func (t *Reader) keep(h handle, b *block) *block {
+	if t.cache <= 0 {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if b == nil {
+		return t.kept[h]
+	}
+	size := int64(len(b.entries) + len(b.restarts))
+	if size > t.cache || t.kept[h] != nil {
+		return b
+	}
+	if t.kept == nil || size > t.room {
+		t.kept, t.room = make(map[handle]*block), t.cache
+	}
+	t.kept[h] = b
+	t.room -= size
+	return b
 }
 
 // readBlock reads the block at h and checks everything that can be said about
@@ -191,7 +232,6 @@ type Iterator struct {
 	index cursor
 	data  cursor
 	end   uint64 // where the data block ends, trailer included
-	last  *block // data block entered last that has entries
 	valid bool
 	err   error
 }
@@ -232,7 +272,7 @@ func (it *Iterator) Next() {
 		return
 	}
 	for !it.data.advance() {
-		if !it.index.advance() || !it.load() {
+		if !it.nextBlock() {
 			return
 		}
 	}
@@ -243,36 +283,56 @@ func (it *Iterator) seek(key []byte) {
 	if !it.index.seek(key) || !it.load() {
 		return
 	}
-	for !it.data.seek(key) {
-		if !it.index.advance() || !it.load() {
-			return
-		}
+	it.valid = it.data.seek(key)
+	if !it.valid {
+		it.Next() // whose keys are all above the index key of the block, and so above key
 	}
-	it.valid = true
 }
 
-// load enters the data block that the index cursor points at. Blocks must
-// follow each other in the file and in the order of their keys, which also
-// keeps a small hostile file from making a pass endless.
+// nextBlock enters the data block behind the one at hand. Its keys must be
+// above the index key of that one: this orders blocks, and Get relies on it.
+func (it *Iterator) nextBlock() bool {
+	e, ok := it.index.peek()
+	if !ok {
+		return false
+	}
+	first := it.index.next == 0
+	h, b, ok := it.find(e.value)
+	if !ok {
+		return false
+	}
+	if e, some := readEntry(b.entries, 0); some && !first && bytes.Compare(e.unshared, it.index.key) <= 0 {
+		return it.fail(corrupt(fault.KindFormat, h, errOrder))
+	}
+	it.index.take(e)
+	return it.enter(h, b)
+}
+
+// load enters the data block that the index cursor stands at.
 func (it *Iterator) load() bool {
-	d := wire.NewDecoder(it.index.value)
+	h, b, ok := it.find(it.index.value)
+	return ok && it.enter(h, b)
+}
+
+// find reads the data block of a handle. Blocks must follow each other in the
+// file, which keeps a small hostile file from making a pass endless.
+func (it *Iterator) find(value []byte) (handle, *block, bool) {
+	d := wire.NewDecoder(value)
 	h := decodeHandle(d) // bytes behind the handle are tolerated
 	if d.Err() != nil {
-		return it.fail(corrupt(fault.KindFormat, it.t.indexAt, errHandle))
+		return h, nil, it.fail(corrupt(fault.KindFormat, it.t.indexAt, errHandle))
 	}
 	if h.offset < it.end {
-		return it.fail(corrupt(fault.KindFormat, h, errOverlap))
+		return h, nil, it.fail(corrupt(fault.KindFormat, h, errOverlap))
 	}
 	b, err := it.t.dataBlock(h)
 	if err != nil {
-		return it.fail(err)
+		return h, nil, it.fail(err)
 	}
-	if first, ok := readEntry(b.entries, 0); ok {
-		if it.last != nil && bytes.Compare(first.unshared, it.last.last) <= 0 {
-			return it.fail(corrupt(fault.KindFormat, h, errOrder))
-		}
-		it.last = b
-	}
+	return h, b, true
+}
+
+func (it *Iterator) enter(h handle, b *block) bool {
 	if bytes.Compare(b.last, it.index.key) > 0 {
 		return it.fail(corrupt(fault.KindFormat, h, errIndexKey))
 	}
