@@ -23,17 +23,43 @@ type ReaderOptions struct {
 	MaxBlock int64
 }
 
-func (o *ReaderOptions) table() *table.ReaderOptions {
-	if o == nil {
-		return nil
+func (o *ReaderOptions) table(cache int64) *table.ReaderOptions {
+	t := &table.ReaderOptions{Cache: cache}
+	if o != nil {
+		t.MaxBlock = o.MaxBlock
 	}
-	return &table.ReaderOptions{MaxBlock: o.MaxBlock}
+	return t
+}
+
+// In an index that TensorFlow writes, every sixteenth key stands in full and the
+// others share a beginning with the one before; a tensor in slices has its name
+// in the key of each. So all names together, counted once for the tensor and once
+// for each slice, are at most 32 times as long as the file. A hostile file can
+// hold a name of megabytes and a million keys that begin with it: what is beyond
+// this is refused.
+const (
+	namesBase   = 16 << 20
+	namesFactor = 32
+)
+
+// namesLimit is how long the names in files of that size may be together.
+func namesLimit(size int64) int64 { return namesBase + namesFactor*min(size, 1<<40) }
+
+// takeNames takes the names that an entry stands for from what is left.
+func takeNames(left *int64, key string, sliced int) error {
+	if *left -= int64(len(key)) * int64(1+sliced); *left < 0 {
+		return fault.Corrupt(fault.KindEntry, "the names of tensors and slices are too long for a file of this size")
+	}
+	return nil
 }
 
 // Reader reads one bundle (BundleReader). Opening reads the index only; data
 // files are opened when a tensor of theirs is asked for, and entries decoded
 // when they are looked at. A Reader is safe for concurrent use, except that
 // Close must come last.
+//
+// Memory: a Reader keeps the blocks of the index it has read, which are as long
+// as the file if nothing in it is compressed.
 type Reader struct {
 	bucket storage.Bucket
 	prefix string // as asked for
@@ -93,7 +119,7 @@ func openAt(ctx context.Context, b storage.Bucket, prefix, actual string, o *Rea
 }
 
 func (r *Reader) readHeader(o *ReaderOptions) error {
-	t, err := table.NewReader(r.file, r.file.Size(), o.table())
+	t, err := table.NewReader(r.file, r.file.Size(), o.table(r.file.Size()))
 	if err != nil {
 		return explain(err, r.file)
 	}
@@ -145,6 +171,7 @@ func (r *Reader) Entries() iter.Seq2[Item, error] {
 	}
 	return func(yield func(Item, error) bool) {
 		room := &shapes{large: true}
+		names := namesLimit(r.file.Size())
 		for e, err := range r.table.All() {
 			if err != nil {
 				yield(Item{}, r.locate(err, ""))
@@ -155,7 +182,10 @@ func (r *Reader) Entries() iter.Seq2[Item, error] {
 			}
 			item := Item{Key: string(e.Key)}
 			item.IsSlice = isSliceKey(item.Key)
-			if item.Entry, err = decodeEntry(e.Value, room); err != nil {
+			if item.Entry, err = decodeEntry(e.Value, room); err == nil {
+				err = takeNames(&names, item.Key, len(item.Entry.Slices))
+			}
+			if err != nil {
 				yield(Item{}, r.locate(err, errKey(item.Key)))
 				return
 			}
@@ -187,6 +217,10 @@ func (r *Reader) Entry(key string) (Entry, error) {
 		return Entry{}, &keyError{key}
 	}
 	e, err := DecodeEntry(value)
+	if err == nil {
+		names := namesLimit(r.file.Size())
+		err = takeNames(&names, key, len(e.Slices))
+	}
 	if err != nil {
 		return Entry{}, r.locate(err, errKey(key))
 	}

@@ -1,8 +1,10 @@
 package bundle
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -106,6 +108,19 @@ func (s Slice) overlaps(t Slice) bool {
 		}
 	}
 	return true
+}
+
+// compare orders slices of one tensor as their keys are.
+func (s Slice) compare(t Slice) int {
+	return slices.CompareFunc(s, t, func(a, b Extent) int {
+		if a.Full {
+			a.Length = -1
+		}
+		if b.Full {
+			b.Length = -1
+		}
+		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Length, b.Length))
+	})
 }
 
 // encodeSlice appends the TensorSliceProto of s. The length is in a oneof, so

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 )
 
 // The key of a slice, here of v[0:2]:
@@ -222,4 +223,13 @@ func errKey(key string) string {
 		return fmt.Sprintf("%s slice %s", name, s)
 	}
 	return key
+}
+
+// clip shortens a name for a message that there may be many of.
+func clip(name string) string {
+	const most = 200
+	if len(name) <= most {
+		return name
+	}
+	return strings.ToValidUTF8(name[:most], "") + "…"
 }

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,7 +124,7 @@ func (r *Reader) addV1(ctx context.Context, name string, o *ReaderOptions) (foun
 	file := &v1File{name: path.Base(name), file: f}
 	r.v1.files = append(r.v1.files, file)
 	r.v1.bytes += f.Size()
-	t, err := table.NewReader(f, f.Size(), o.table())
+	t, err := table.NewReader(f, f.Size(), o.table(0))
 	if err != nil {
 		return false, nil
 	}
@@ -171,7 +172,12 @@ func (v *v1) merge() error {
 		merged = append(merged, t)
 	}
 	v.tensors = merged
+	names := namesLimit(v.bytes)
 	for i := range v.tensors {
+		t := &v.tensors[i]
+		if err := takeNames(&names, t.name, len(t.slices)); err != nil {
+			return fault.Locate(err, t.slices[0].file.name, t.name)
+		}
 		if err := v.finish(&v.tensors[i]); err != nil {
 			return err
 		}
@@ -181,6 +187,10 @@ func (v *v1) merge() error {
 
 // finish fills in the entry of a tensor whose slices are all known.
 func (v *v1) finish(t *v1Tensor) error {
+	// In the order of their keys, each block is read once.
+	slices.SortStableFunc(t.slices, func(a, b v1Slice) int {
+		return cmp.Or(strings.Compare(a.file.name, b.file.name), a.slice.compare(b.slice))
+	})
 	shapes := make([]tensor.Shape, len(t.slices))
 	for i, s := range t.slices {
 		shape, err := s.slice.Shape(t.entry.Shape)

@@ -5,9 +5,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/ckpt-go/ckpt"
+	"github.com/ckpt-go/ckpt/cmd/ckpt/internal/values"
 )
 
 // schema is the version of all documents: fields may join, none changes.
@@ -33,7 +35,18 @@ func marshal(document any) ([]byte, error) {
 	if err := enc.Encode(document); err != nil {
 		return nil, err
 	}
-	return bytes.TrimRight(b.Bytes(), "\n"), nil
+	return values.EscapeJSON(bytes.TrimRight(b.Bytes(), "\n")), nil
+}
+
+// record is an element of a list of records as layout prints it.
+func record(v any) ([]byte, error) {
+	const before, behind = "{\n  \"\": [\n    ", "\n  ]\n}"
+	text, err := marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	text = layout(slices.Concat([]byte(`{"":[`), text, []byte(`]}`)))
+	return text[len(before) : len(text)-len(behind)], nil
 }
 
 // layout breaks compact JSON, which must be an object, into lines.

@@ -30,6 +30,9 @@ does, and looks for an older one where the latest is damaged.`,
 				}{schema, prefixOf(prefix)})
 			}
 			// As it is, for the use of scripts.
+			if err := checkPlain(prefix, args[0]); err != nil {
+				return err
+			}
 			_, err = fmt.Fprintln(s.out, prefix)
 			return err
 		},

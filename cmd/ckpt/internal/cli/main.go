@@ -80,7 +80,7 @@ func errorText(err error) string {
 		}
 		text = strings.Replace(text, ": "+class.Error()+"; ", "; ", 1)
 	}
-	return sanitize(text)
+	return sanitize(cutMiddle(text))
 }
 
 // say prints words for a person, after the data printed so far.

@@ -25,6 +25,10 @@ told on standard error with the reasons.`,
 	}
 }
 
+// shownProblems is how many problems of a refused checkpoint are told; verify
+// lists all.
+const shownProblems = 10
+
 func runResume(ctx context.Context, s *call, dir string) error {
 	p := newProgress(s)
 	found, err := ckpt.FindGood(ctx, dir, s.verifyOptions(p))
@@ -44,13 +48,22 @@ func runResume(ctx context.Context, s *call, dir string) error {
 		return err
 	}
 	if found.Prefix != "" {
+		if err := checkPlain(found.Prefix, dir); err != nil {
+			return err
+		}
 		if _, err := fmt.Fprintln(s.out, found.Prefix); err != nil {
 			return err
 		}
 	}
 	for _, v := range found.Refused {
-		for _, problem := range v.Problems {
-			if err := s.say("ckpt: refused %s: %s", printable(v.Prefix), problemText(problem)); err != nil {
+		for i, problem := range v.Problems {
+			if i == shownProblems {
+				if err := s.say("ckpt: refused %s: … and %s more", printable(v.Prefix), plural(len(v.Problems)-i, "problem")); err != nil {
+					return err
+				}
+				break
+			}
+			if err := s.say("ckpt: refused %s: %s", printable(v.Prefix), cutMiddle(problemText(problem))); err != nil {
 				return err
 			}
 		}

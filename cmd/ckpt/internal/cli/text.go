@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -45,6 +46,26 @@ func clip(name string) string {
 		return name
 	}
 	return strings.ToValidUTF8(name[:most], "") + "…"
+}
+
+// cutMiddle shortens a message that quotes names of any length: what it begins
+// and ends with says where and why.
+func cutMiddle(text string) string {
+	const most, end = 8 << 10, 2 << 10
+	if len(text) <= most {
+		return text
+	}
+	return fmt.Sprintf("%s… (%d bytes left out) …%s", strings.ToValidUTF8(text[:most-end], ""), len(text)-most, strings.ToValidUTF8(text[len(text)-end:], ""))
+}
+
+// checkPlain refuses a prefix that must not reach a terminal, or that a script
+// would take for several, because it comes from a file; given is what the user
+// typed of it.
+func checkPlain(prefix, given string) error {
+	if strings.ContainsFunc(strings.TrimPrefix(prefix, given), unicode.IsControl) {
+		return fmt.Errorf("the prefix %q holds control characters, use --json", prefix)
+	}
+	return nil
 }
 
 // humanBytes is a size with three digits, in powers of 1024.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ckpt-go/ckpt"
 	"github.com/ckpt-go/ckpt/objectgraph"
+	"github.com/ckpt-go/ckpt/tensor"
 )
 
 func newTree(s *call) *cobra.Command {
@@ -40,7 +41,7 @@ func runTree(ctx context.Context, s *call, path string) error {
 		return err
 	}
 	if s.json {
-		return s.printJSON(treeDocument(g))
+		return printTree(s, g)
 	}
 	vars, err := variables(ctx, r)
 	if err != nil {
@@ -169,7 +170,17 @@ func (p *treePrinter) tensor(key string) string {
 	return strings.Join(parts, ", ")
 }
 
-func kindOf(v *ckpt.VariableInfo) string { return v.DType.String() + " " + v.Shape.String() }
+// kindOf is dtype and shape, which many objects can have in common.
+func kindOf(v *ckpt.VariableInfo) string { return v.DType.String() + " " + shapeText(v.Shape) }
+
+// shapeText is a shape, not all of one that no tensor can have.
+func shapeText(shape tensor.Shape) string {
+	const most = 254 // TensorFlow's
+	if len(shape) <= most {
+		return shape.String()
+	}
+	return fmt.Sprintf("(rank %d)", len(shape))
+}
 
 // line indents by the depth. A chain of a million objects must not make a million
 // times a million spaces, so far down a number tells the depth.

@@ -1,6 +1,10 @@
 package cli
 
-import "github.com/ckpt-go/ckpt/objectgraph"
+import (
+	"fmt"
+
+	"github.com/ckpt-go/ckpt/objectgraph"
+)
 
 type jsonNode struct {
 	ID         int             `json:"id"`
@@ -36,37 +40,48 @@ type jsonSaver struct {
 	ObjectB64 *string `json:"object_name_b64,omitempty"`
 }
 
-// treeDocument is the graph as it is stored, node by node.
-func treeDocument(g *objectgraph.Graph) any {
-	nodes := make([]jsonNode, len(g.Nodes))
+// printTree prints the graph as it is stored, node by node: there may be very
+// many.
+func printTree(s *call, g *objectgraph.Graph) error {
+	fmt.Fprintf(s.out, "{\n  \"schema\": %d,\n  \"nodes\": [", schema)
 	for i := range g.Nodes {
-		n := &g.Nodes[i]
-		j := jsonNode{ID: i, Children: []jsonEdge{}, Attributes: []jsonAttribute{}, Slots: []jsonSlot{}}
-		for _, e := range n.Children {
-			j.Children = append(j.Children, jsonEdge{nameOf(e.Name), e.Node})
+		text, err := record(nodeOf(g, i))
+		if err != nil {
+			return err
 		}
-		for _, a := range n.Attributes {
-			attribute := jsonAttribute{jsonName: nameOf(a.Name)}
-			attribute.FullName, attribute.FullNameB64 = utf8Text(a.FullName)
-			attribute.Key, attribute.KeyB64 = utf8Text(a.Key)
-			j.Attributes = append(j.Attributes, attribute)
+		if i > 0 {
+			s.out.WriteByte(',')
 		}
-		for _, v := range n.Slots {
-			j.Slots = append(j.Slots, jsonSlot{nameOf(v.Name), v.Original, v.Node})
-		}
-		if n.RegisteredSaver != nil {
-			saver := &jsonSaver{jsonName: nameOf(n.RegisteredSaver.Name)}
-			saver.Object, saver.ObjectB64 = utf8Text(n.RegisteredSaver.Object)
-			j.Saver = saver
-		}
-		if n.HasValues != objectgraph.ValuesMissing {
-			has := n.HasValues == objectgraph.ValuesTrue
-			j.HasValues = &has
-		}
-		nodes[i] = j
+		s.out.WriteString("\n    ")
+		s.out.Write(text)
 	}
-	return struct {
-		Schema int        `json:"schema"`
-		Nodes  []jsonNode `json:"nodes"`
-	}{schema, nodes}
+	_, err := s.out.WriteString("\n  ]\n}\n")
+	return err
+}
+
+func nodeOf(g *objectgraph.Graph, i int) *jsonNode {
+	n := &g.Nodes[i]
+	j := &jsonNode{ID: i, Children: []jsonEdge{}, Attributes: []jsonAttribute{}, Slots: []jsonSlot{}}
+	for _, e := range n.Children {
+		j.Children = append(j.Children, jsonEdge{nameOf(e.Name), e.Node})
+	}
+	for _, a := range n.Attributes {
+		attribute := jsonAttribute{jsonName: nameOf(a.Name)}
+		attribute.FullName, attribute.FullNameB64 = utf8Text(a.FullName)
+		attribute.Key, attribute.KeyB64 = utf8Text(a.Key)
+		j.Attributes = append(j.Attributes, attribute)
+	}
+	for _, v := range n.Slots {
+		j.Slots = append(j.Slots, jsonSlot{nameOf(v.Name), v.Original, v.Node})
+	}
+	if n.RegisteredSaver != nil {
+		saver := &jsonSaver{jsonName: nameOf(n.RegisteredSaver.Name)}
+		saver.Object, saver.ObjectB64 = utf8Text(n.RegisteredSaver.Object)
+		j.Saver = saver
+	}
+	if n.HasValues != objectgraph.ValuesMissing {
+		has := n.HasValues == objectgraph.ValuesTrue
+		j.HasValues = &has
+	}
+	return j
 }

@@ -3,6 +3,7 @@
 package values
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/ckpt-go/ckpt/tensor"
@@ -204,7 +206,32 @@ func appendJSONString(b []byte, s string) []byte {
 	if err := enc.Encode(s); err != nil {
 		panic(err) // a string cannot fail to encode
 	}
-	return append(b, strings.TrimSuffix(text.String(), "\n")...)
+	return append(b, EscapeJSON([]byte(strings.TrimSuffix(text.String(), "\n")))...)
+}
+
+// EscapeJSON replaces, in a JSON text, characters that do something to a terminal
+// and that JSON allows as they are (DEL, the control characters of Latin-1, marks
+// of writing direction) by their escapes. It returns text itself if there are none.
+func EscapeJSON(text []byte) []byte {
+	unsafe := func(r rune) bool { return r > '~' && !strconv.IsPrint(r) }
+	if bytes.IndexFunc(text, unsafe) < 0 {
+		return text
+	}
+	out := make([]byte, 0, len(text)+len(text)/8)
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		switch {
+		case !unsafe(r):
+			out = append(out, text[:size]...)
+		case r <= math.MaxUint16:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		default:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		}
+		text = text[size:]
+	}
+	return out
 }
 
 func appendBase64(b, s []byte) []byte {
