@@ -58,7 +58,7 @@ func runResume(ctx context.Context, s *call, dir string) error {
 	for _, v := range found.Refused {
 		for i, problem := range v.Problems {
 			if i == shownProblems {
-				if err := s.say("ckpt: refused %s: … and %s more", printable(v.Prefix), plural(len(v.Problems)-i, "problem")); err != nil {
+				if err := s.say("ckpt: refused %s: … and %s", printable(v.Prefix), plural(len(v.Problems)-i, "more problem")); err != nil {
 					return err
 				}
 				break

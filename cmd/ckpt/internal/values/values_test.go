@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -277,5 +278,25 @@ func TestPrintLongString(t *testing.T) {
 	}
 	if got, want := whole.String(), `"`+strings.Repeat("ä", 600)+"\"\n"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// JSON may hold characters as they are that do something to a terminal.
+func TestEscapeJSON(t *testing.T) {
+	for text, want := range map[string]string{
+		`"plain ü 漢 \u001b"`:  `"plain ü 漢 \u001b"`,
+		"\"\x7f\"":            `"\u007f"`,
+		"\"a\u009b1m\"":       `"a\u009b1m"`,
+		"\"\u202eabc\u2066\"": `"\u202eabc\u2066"`,
+		"\"\U000e0001\"":      `"\udb40\udc01"`,
+	} {
+		got := string(values.EscapeJSON([]byte(text)))
+		if got != want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
+		var before, after string
+		if err := errors.Join(json.Unmarshal([]byte(text), &before), json.Unmarshal([]byte(got), &after)); err != nil || before != after {
+			t.Errorf("%q: means %q, %v, want %q", text, after, err, before)
+		}
 	}
 }
