@@ -1,0 +1,149 @@
+package keras
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ckpt-go/ckpt"
+)
+
+// Layer is a part of a model. Call describes its computation on a tensor inside
+// a Step; a layer whose variables depend on the input's shape makes them at the
+// first call.
+type Layer interface {
+	ckpt.Trackable
+	Call(x Tensor) Tensor
+}
+
+// base is what layers and models have in common.
+type base struct {
+	ckpt.Node
+	name string
+}
+
+// Name is the object's name, such as dense_1.
+func (b *base) Name() string { return b.name }
+
+// Variables lists the variables of the layer and of what it tracks, its own
+// first: Layer.variables. Before the first call there may be none.
+func (b *base) Variables() []*Variable { return variablesOf(&b.Node) }
+
+// TrainableVariables lists those of Variables that an optimizer should change.
+func (b *base) TrainableVariables() []*Variable {
+	var list []*Variable
+	for _, v := range b.Variables() {
+		if v.trainable {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+// variablesOf lists the variables at and below an object, in the order in which
+// they were tracked, those of an object before those of its children.
+func variablesOf(root ckpt.Trackable) []*Variable {
+	seen := map[ckpt.Trackable]bool{root: true}
+	var list []*Variable
+	stack := []ckpt.Trackable{root}
+	for len(stack) > 0 {
+		object := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		var below []ckpt.Trackable
+		for _, child := range object.Children() {
+			if seen[child] {
+				continue
+			}
+			seen[child] = true
+			if v, ok := child.(*Variable); ok {
+				list = append(list, v)
+			} else {
+				below = append(below, child)
+			}
+		}
+		for i := len(below) - 1; i >= 0; i-- {
+			stack = append(stack, below[i])
+		}
+	}
+	return list
+}
+
+// tracker is what Sublayer tracks in: a *Model, or a type that embeds one.
+type tracker interface {
+	Track(name string, child ckpt.Trackable) error
+}
+
+// Sublayer makes a layer, or anything else that can be tracked, an attribute of
+// a model, and returns it: Python's self.dense1 = Dense(…). It panics if the
+// model has another attribute of that name.
+func Sublayer[L ckpt.Trackable](model tracker, name string, layer L) L {
+	if err := model.Track(name, layer); err != nil {
+		panic(fmt.Errorf("keras: attribute %q: %w", name, err))
+	}
+	return layer
+}
+
+// Model is a model whose computation is a function of the program: a subclassed
+// keras.Model. Embed the pointer in a type that holds the layers:
+//
+//	type MyModel struct {
+//		*keras.Model
+//		dense1, dense2 *keras.DenseLayer
+//	}
+//
+//	func NewMyModel() *MyModel {
+//		m := new(MyModel)
+//		m.Model = keras.NewModel("MyModel", m.call)
+//		m.dense1 = keras.Sublayer(m, "dense1", keras.Dense(128, keras.ReLU))
+//		m.dense2 = keras.Sublayer(m, "dense2", keras.Dense(10, keras.Softmax))
+//		return m
+//	}
+//
+//	func (m *MyModel) call(x keras.Tensor) keras.Tensor {
+//		return m.dense2.Call(m.dense1.Call(x))
+//	}
+//
+// The layers' variables appear at the first call. A Model is not safe for
+// concurrent use.
+type Model struct {
+	base
+	class string
+	call  func(x Tensor) Tensor
+	built bool
+}
+
+// NewModel makes a model of a class, which gives it its name, that computes
+// call. It panics if one of the two is missing.
+func NewModel(class string, call func(x Tensor) Tensor) *Model {
+	if class == "" || call == nil {
+		panic(errors.New("keras: a model needs a class and a function"))
+	}
+	return &Model{base: base{name: autoName(class)}, class: class, call: call}
+}
+
+// Call computes the model's function: Python's model(x).
+func (m *Model) Call(x Tensor) Tensor {
+	x.check()
+	s := x.scope
+	s.enter(m.name, !m.built)
+	defer s.leave()
+	before := len(s.made)
+	y := m.call(x)
+	if !m.built {
+		m.checkTracked(s.made[before:])
+	}
+	m.built = true
+	return y
+}
+
+// checkTracked refuses variables that would be in no checkpoint.
+func (m *Model) checkTracked(made []*Variable) {
+	known := make(map[*Variable]bool)
+	for _, v := range m.Variables() {
+		known[v] = true
+	}
+	for _, v := range made {
+		if !known[v] {
+			panic(fmt.Errorf("keras: %s uses variable %q of a layer it does not track, which would be in no checkpoint; make the layer an attribute with keras.Sublayer", m.class, v.path))
+		}
+	}
+}
