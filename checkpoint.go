@@ -258,7 +258,7 @@ func (c *Checkpoint) ensureCounter(ctx context.Context) error {
 	} else {
 		starts = c.counterStarts()
 	}
-	if err := restoreWaiting(ctx, starts); err != nil {
+	if err := restoreWaiting(ctx, starts, nil); err != nil {
 		c.removeCounter()
 		return err
 	}

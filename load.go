@@ -110,11 +110,15 @@ type start struct {
 }
 
 // restoreWaiting brings in what waits for objects that were just tracked. The
-// newest restore wins; older ones bind without overwriting. All or nothing.
-func restoreWaiting(ctx context.Context, starts []start) (err error) {
+// newest restore wins; older ones bind without overwriting. All or nothing:
+// check, if there is one, has the last word before values are set.
+func restoreWaiting(ctx context.Context, starts []start, check func() error) (err error) {
+	if check == nil {
+		check = func() error { return nil }
+	}
 	starts = slices.DeleteFunc(starts, func(s start) bool { return s.p.r.closed })
 	if len(starts) == 0 {
-		return nil
+		return check()
 	}
 	slices.SortStableFunc(starts, func(a, b start) int { return cmp.Compare(b.p.r.uid, a.p.r.uid) })
 	var rounds []*matching
@@ -152,6 +156,9 @@ func restoreWaiting(ctx context.Context, starts []start) (err error) {
 		for _, object := range m.plain {
 			newer[object] = true
 		}
+	}
+	if err := check(); err != nil {
+		return err
 	}
 	for _, commit := range commits {
 		commit()

@@ -19,6 +19,7 @@ type Node struct {
 	edges   []edge
 	index   map[string]int // by name, once there are many edges
 	waiting map[string][]position
+	orphan  *orphan // nil, or the object is not in the checkpoint that was resumed from
 }
 
 type edge struct {
@@ -77,13 +78,15 @@ func (n *Node) trackAll(ctx context.Context, children iter.Seq2[string, Trackabl
 			}
 		}
 	}
+	fresh := n.edges[before:]
 	if err == nil {
-		err = restoreWaiting(ctx, starts)
+		err = restoreWaiting(ctx, starts, func() error { return n.checkLate(fresh, starts) })
 	}
 	if err != nil {
 		n.truncate(before)
 		return err
 	}
+	n.adoptLate(fresh)
 	for _, e := range n.edges[before:] {
 		delete(n.waiting, e.name)
 	}

@@ -19,6 +19,7 @@ type restoration struct {
 	files     *files
 	graph     *objectgraph.Graph
 	skipSlots bool
+	complete  bool // every object of the program must get its values, later ones too
 
 	bound    []Trackable               // by node, nil while it has no object
 	left     int                       // nodes with values that are not bound

@@ -92,13 +92,14 @@ type loading struct {
 	counted bool // restore, with save counter, or read
 
 	inPlace     bool
-	smallStaged bool   // stage a small checkpoint although inPlace is set
-	keep        bool   // hold the files open while values wait
-	whole       bool   // check the tensors that nobody reads, too
-	complete    bool   // every object of the program must get its values
-	partial     bool   // what an object of fixed layout has no place for is left behind
-	overwritten []read // values that an earlier attempt left unusable
-	touched     []read // values this attempt began in place before it failed
+	smallStaged bool    // stage a small checkpoint although inPlace is set
+	keep        bool    // hold the files open while values wait
+	whole       bool    // check the tensors that nobody reads, too
+	complete    bool    // every object of the program must get its values
+	partial     bool    // what an object of fixed layout has no place for is left behind
+	walker      *walker // the program's objects, where complete
+	overwritten []read  // values that an earlier attempt left unusable
+	touched     []read  // values this attempt began in place before it failed
 }
 
 func (l *loading) run(ctx context.Context) (*RestoreStatus, error) {
@@ -142,6 +143,10 @@ func (l *loading) load(ctx context.Context, f *files) (*restoration, error) {
 			l.c.removeCounter()
 		}
 		return nil, err
+	}
+	if l.complete {
+		r.complete = true
+		r.markOrphans(l.walker)
 	}
 	return r, nil
 }
@@ -224,6 +229,7 @@ func (l *loading) checkComplete(m *matching) error {
 	if err != nil {
 		return err
 	}
+	l.walker = w
 	objects, err := w.withSlots()
 	if err != nil {
 		return err

@@ -206,7 +206,7 @@ func (s *RestoreStatus) Fill(ctx context.Context) error {
 		if len(starts) == 0 {
 			return nil
 		}
-		if err := restoreWaiting(ctx, starts); err != nil {
+		if err := restoreWaiting(ctx, starts, nil); err != nil {
 			return err
 		}
 		r.dropFoundSlots()

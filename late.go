@@ -1,0 +1,154 @@
+package ckpt
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// What Manager.Resume demands of the objects it can see, that the checkpoint has
+// a value for each, it demands of those that appear later, too: else a layer
+// that the checkpoint does not know, or knows under other names, would start
+// from scratch unnoticed. An object that was not there when the checkpoint was
+// saved may appear: nothing waits beside it, and what it hangs below is known.
+
+// orphan marks an object that was there at Resume and that the checkpoint does
+// not have. It, and what is tracked below it, must not bring values.
+type orphan struct {
+	r      *restoration
+	w      *walker // gives the name, with id
+	id     int
+	parent *orphan // of one that came later, with name
+	name   string
+}
+
+func (o *orphan) path() string {
+	if o.parent != nil {
+		return o.parent.path() + "." + o.name
+	}
+	return o.w.name(o.id)
+}
+
+// adopter is what an object that embeds Node can do.
+type adopter interface{ setOrphan(o *orphan) }
+
+func (n *Node) setOrphan(o *orphan) { n.orphan = o }
+
+// markOrphans remembers the objects of a program that a whole restore did not
+// find in the checkpoint.
+func (r *restoration) markOrphans(w *walker) {
+	bound := r.objects()
+	for id, object := range w.objects {
+		if bound[object] {
+			continue
+		}
+		if n, ok := object.(adopter); ok {
+			n.setOrphan(&orphan{r: r, w: w, id: id})
+		}
+	}
+}
+
+// reached tells whether this restore, or a newer one, found an object.
+func (r *restoration) reached(object Trackable) bool {
+	if k, ok := object.(marked); ok {
+		return *k.restoredBy() >= r.uid
+	}
+	return r.seen[object]
+}
+
+// checkLate refuses new children with values for which a restore that demands
+// all of them has none. It is called once what waited for them, the starts, is
+// bound.
+func (n *Node) checkLate(fresh []edge, starts []start) error {
+	if o := n.orphan; o != nil && !o.r.closed {
+		if names := without(fresh, o.r.reached); len(names) > 0 {
+			return lateError(o.r, o.path(), names, "")
+		}
+		return nil
+	}
+	if len(n.waiting) == 0 {
+		return nil
+	}
+	names := without(fresh, func(object Trackable) bool {
+		if k, ok := object.(marked); ok {
+			return *k.restoredBy() > 0
+		}
+		return slices.ContainsFunc(starts, func(s start) bool { return s.p.r.reached(object) })
+	})
+	if len(names) == 0 {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(n.waiting)) {
+		for _, p := range n.waiting[name] {
+			if p.r.complete && !p.r.closed && p.r.bound[p.node] == nil {
+				return lateError(p.r, "", names, p.r.name(p.node))
+			}
+		}
+	}
+	return nil
+}
+
+// adoptLate makes the new children of an orphan orphans.
+func (n *Node) adoptLate(fresh []edge) {
+	o := n.orphan
+	if o == nil || o.r.closed {
+		return
+	}
+	for _, e := range fresh {
+		if child, ok := e.child.(adopter); ok && !o.r.reached(e.child) {
+			child.setOrphan(&orphan{r: o.r, parent: o, name: e.name})
+		}
+	}
+}
+
+// without lists the objects at and below edges that have values and were not
+// restored, by their path from there.
+func without(edges []edge, restored func(object Trackable) bool) []string {
+	var names []string
+	type visit struct {
+		name   string
+		object Trackable
+	}
+	seen := make(map[Trackable]bool)
+	var queue []visit
+	push := func(name string, object Trackable) {
+		if !seen[object] {
+			seen[object] = true
+			queue = append(queue, visit{name, object})
+		}
+	}
+	for _, e := range edges {
+		push(e.name, e.child)
+	}
+	for i := 0; i < len(queue); i++ {
+		v := queue[i]
+		if saveable, ok := v.object.(Saveable); ok && !restored(v.object) && len(saveable.Values()) > 0 {
+			names = append(names, v.name)
+		}
+		for name, child := range v.object.Children() {
+			if !absent(child) {
+				push(v.name+"."+name, child)
+			}
+		}
+	}
+	return names
+}
+
+// lateError names the objects by the orphan they are below, or beside waiting,
+// which nothing took.
+func lateError(r *restoration, below string, names []string, waiting string) error {
+	hint := fmt.Sprintf("it does not know %s: is it a checkpoint of another model? ", below)
+	if waiting != "" {
+		below = waiting[:max(0, strings.LastIndexByte(waiting, '.'))]
+		hint = fmt.Sprintf("it has %s there: is it a checkpoint of another model, optimizer or version of Keras? ", waiting)
+	}
+	for i, name := range names {
+		names[i] = below + "." + name
+	}
+	return &UnmatchedError{
+		Reason: fmt.Sprintf("ckpt: %s, from which this program resumed, has no values for %s that appeared now", r.files.prefix, count(len(names), "object")),
+		Names:  names,
+		Hint:   hint + "To let these objects keep the values they have, set ResumeOptions.AllowPartial",
+	}
+}
