@@ -90,17 +90,23 @@ func (r *source) checksum() (stored [lengthChecksumSize]byte) {
 // readElements reads and verifies a string or variant tensor. Memory: at most
 // 26 bytes for each byte of the span.
 func (s *span) readElements(ctx context.Context) ([][]byte, error) {
-	var elements [][]byte
-	keep := func(p []byte) { elements = append(elements, p) }
-	scan := s.scanStrings
-	if s.entry.DType == tensor.Variant {
-		scan = s.scanVariants
-	}
 	if s.n > maxElements {
 		return nil, s.tooLarge()
 	}
-	elements = make([][]byte, 0, s.n)
-	if err := scan(ctx, keep); err != nil {
+	elements := [][]byte{}
+	var err error
+	if s.entry.DType == tensor.Variant {
+		err = s.scanVariants(ctx, func(p []byte) { elements = append(elements, p) })
+	} else {
+		err = s.scanStrings(ctx, func(p []byte) {
+			// The first one comes when all checksums are right.
+			if len(elements) == 0 {
+				elements = make([][]byte, 0, s.n)
+			}
+			elements = append(elements, p)
+		})
+	}
+	if err != nil {
 		return nil, err
 	}
 	return elements, nil
@@ -172,16 +178,20 @@ func (s *span) unmask(stored [lengthChecksumSize]byte) uint32 {
 	return crc32c.Unmask(binary.LittleEndian.Uint32(stored[:]))
 }
 
+// maxAlloc is more than any machine's memory, and what the runtime would panic
+// at is larger. A file with holes can be larger still.
+const maxAlloc = 1 << 47
+
 // alloc makes memory for a number of bytes that the file has.
 func (s *span) alloc(n int64) ([]byte, error) {
-	if n > math.MaxInt {
+	if n > min(math.MaxInt, maxAlloc) {
 		return nil, s.tooLarge()
 	}
 	return make([]byte, n), nil
 }
 
-// maxElements is how many slice headers a machine of 32 bits can address.
-const maxElements = math.MaxInt / 24
+// maxElements is how many slice headers a machine can address.
+const maxElements = min(math.MaxInt, maxAlloc) / 24
 
 func (s *span) tooLarge() error {
 	return s.corrupt(fault.KindUnsupported, "%w", &unsupportedError{"the tensor is larger than this machine's address space"})

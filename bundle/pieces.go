@@ -23,7 +23,9 @@ type piece struct {
 }
 
 // pieces finds the slices of a tensor and checks, without reading a byte of
-// them, that they are there and cover the tensor exactly once.
+// them, that they cover the tensor exactly once and are there. Only then may as
+// much memory as its shape asks for be allocated. Memory: at most 64 bytes for
+// each byte of the index.
 func (r *Reader) pieces(ctx context.Context, key string, e *Entry) (*pieces, error) {
 	corrupt := func(kind fault.Kind, format string, args ...any) error {
 		return r.locate(fault.Corrupt(kind, format, args...), errKey(key))
@@ -32,13 +34,28 @@ func (r *Reader) pieces(ctx context.Context, key string, e *Entry) (*pieces, err
 		return nil, corrupt(fault.KindEntry, "%w", err)
 	}
 	total, _ := e.Shape.Elements()
-	p := &pieces{entry: e, total: total, all: make([]piece, 0, len(e.Slices))}
+	if e.DType.Fixed() {
+		if _, ok := byteSize(total, e.DType); !ok {
+			return nil, corrupt(fault.KindEntry, "a %s tensor of shape %s is too large", e.DType, e.Shape)
+		}
+	}
+	if err := checkCover(e.Shape, total, e.Slices); err != nil {
+		return nil, r.locate(err, errKey(key))
+	}
+	p := &pieces{entry: e, total: total}
 	claimed := make(map[int32]int64) // bytes of each shard
-	var covered int64
+	empty := make(map[string]bool)   // slices without elements, which may be listed again and again
 	for _, slice := range e.Slices {
 		shape, err := slice.Shape(e.Shape)
 		if err != nil {
 			return nil, corrupt(fault.KindEntry, "%w", err)
+		}
+		if n, _ := shape.Elements(); n == 0 {
+			text := slice.String()
+			if empty[text] {
+				continue
+			}
+			empty[text] = true
 		}
 		s, err := r.piece(ctx, key, e, slice, shape)
 		if err != nil {
@@ -50,16 +67,7 @@ func (r *Reader) pieces(ctx context.Context, key string, e *Entry) (*pieces, err
 			return nil, corrupt(fault.KindOverlap, "the slices claim more bytes than %s has", s.name)
 		}
 		claimed[s.entry.Shard] += s.entry.Size
-		if covered += s.n; covered < 0 {
-			return nil, corrupt(fault.KindOverlap, "the slices have more elements than any tensor")
-		}
 		p.all = append(p.all, piece{slice, s})
-	}
-	if covered < total {
-		return nil, corrupt(fault.KindEntry, "does not have sufficient slices: %d of %d elements are stored", covered, total)
-	}
-	if err := checkCover(e.Shape, total, e.Slices); err != nil {
-		return nil, r.locate(err, errKey(key))
 	}
 	return p, nil
 }
@@ -78,56 +86,6 @@ func (r *Reader) piece(ctx context.Context, key string, e *Entry, slice Slice, s
 		return nil, r.locate(fault.Corrupt(fault.KindEntry, "slice %s of a %s tensor of shape %s is stored as %s %s", slice, e.DType, e.Shape, stored.DType, stored.Shape), errKey(key))
 	}
 	return r.span(ctx, sliceKey, &stored)
-}
-
-// checkCover finds elements of a tensor that two slices hold, or none. A bit per
-// element keeps that linear; the caller makes sure that files hold as many.
-func checkCover(shape tensor.Shape, total int64, all []Slice) error {
-	var covered int64
-	seen := make([]uint64, (total+63)/64)
-	for i, s := range all {
-		runs := newRuns(shape, s)
-		for {
-			off, n, ok := runs.next()
-			if !ok {
-				break
-			}
-			if !mark(seen, off, n) {
-				return overlapError(all[:i], s)
-			}
-			covered += n
-		}
-	}
-	if covered < total {
-		return fault.Corrupt(fault.KindEntry, "does not have sufficient slices: %d of %d elements are stored", covered, total)
-	}
-	return nil
-}
-
-// mark sets n bits from off on and reports whether none was set before.
-func mark(seen []uint64, off, n int64) bool {
-	for n > 0 {
-		word, bit := off/64, off%64
-		m := min(64-bit, n)
-		mask := (^uint64(0) >> (64 - m)) << bit
-		if seen[word]&mask != 0 {
-			return false
-		}
-		seen[word] |= mask
-		off += m
-		n -= m
-	}
-	return true
-}
-
-// overlapError names the slice among earlier ones that shares elements with s.
-func overlapError(earlier []Slice, s Slice) error {
-	for _, other := range earlier {
-		if other.overlaps(s) {
-			return fault.Corrupt(fault.KindOverlap, "Overlapping slices: existing slice = %s, new slice = %s", other, s)
-		}
-	}
-	return fault.Corrupt(fault.KindOverlap, "Overlapping slices: %s", s)
 }
 
 // readFixed fills dst with the tensor. A slice that is one run of it is read in

@@ -34,10 +34,7 @@ func newRuns(shape tensor.Shape, s Slice) *runs {
 	inner := len(shape) // dimensions from here on are one stretch
 	stride := int64(1)
 	for i := len(shape) - 1; i >= 0; i-- {
-		start, length := int64(0), shape[i]
-		if !s[i].Full {
-			start, length = s[i].Start, s[i].Length
-		}
+		start, length := s[i].of(shape[i])
 		if length == 0 {
 			r.done = true
 		}

@@ -79,21 +79,48 @@ func (s Slice) IsFull() bool {
 // Shape returns the shape of the slice of a tensor of the given shape, or an
 // error if the slice does not fit in.
 func (s Slice) Shape(of tensor.Shape) (tensor.Shape, error) {
-	if len(s) != len(of) {
-		return nil, fmt.Errorf("mismatching ranks: shape = %s, slice = %s", of, s)
+	if err := s.fits(of); err != nil {
+		return nil, err
 	}
 	shape := make(tensor.Shape, len(s))
 	for i, e := range s {
-		if e.Full {
-			shape[i] = of[i]
-			continue
-		}
-		if e.Start < 0 || e.Length < 0 || e.Start > of[i] || e.Length > of[i]-e.Start {
-			return nil, fmt.Errorf("extent in dimension %d out of bounds: shape = %s, slice = %s", i, of, s)
-		}
-		shape[i] = e.Length
+		_, shape[i] = e.of(of[i])
 	}
 	return shape, nil
+}
+
+func (s Slice) fits(of tensor.Shape) error {
+	if len(s) != len(of) {
+		return fmt.Errorf("mismatching ranks: shape = %s, slice = %s", of, s)
+	}
+	for i, e := range s {
+		if !e.Full && (e.Start < 0 || e.Length < 0 || e.Start > of[i] || e.Length > of[i]-e.Start) {
+			return fmt.Errorf("extent in dimension %d out of bounds: shape = %s, slice = %s", i, of, s)
+		}
+	}
+	return nil
+}
+
+// elements returns how many elements the slice has of a tensor of the given
+// shape, or an error if it does not fit in.
+func (s Slice) elements(of tensor.Shape) (int64, error) {
+	if err := s.fits(of); err != nil {
+		return 0, err
+	}
+	n := int64(1)
+	for i, e := range s {
+		_, length := e.of(of[i])
+		n *= length
+	}
+	return n, nil
+}
+
+// of returns what the extent takes of a dimension of the given size.
+func (e Extent) of(size int64) (start, length int64) {
+	if e.Full {
+		return 0, size
+	}
+	return e.Start, e.Length
 }
 
 // overlaps reports whether two slices of the same rank share an element.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/ckpt-go/ckpt/internal/fault"
@@ -157,6 +158,9 @@ func decodeV1Values(message []byte, d tensor.DType, n int64) (data []byte, eleme
 		return nil, nil, v1Count(int64(len(message)), n)
 	}
 	size := n * int64(d.Size())
+	if size > math.MaxInt {
+		return nil, nil, unsupported("a slice is larger than this machine's address space")
+	}
 	data = make([]byte, 0, size)
 	dec := wire.NewDecoder(message)
 	for dec.Len() > 0 && dec.Err() == nil {
@@ -208,6 +212,9 @@ func appendV1Value(data []byte, values *wire.Decoder, typ wire.Type, d tensor.DT
 func decodeV1Strings(message []byte, n int64) (data []byte, elements [][]byte, err error) {
 	if n > int64(len(message)) {
 		return nil, nil, v1Count(int64(len(message)), n)
+	}
+	if n > maxElements {
+		return nil, nil, unsupported("a slice is larger than this machine's address space")
 	}
 	elements = make([][]byte, 0, n)
 	dec := wire.NewDecoder(message)
