@@ -1,9 +1,29 @@
 module github.com/ckpt-go/ckpt/examples
 
-go 1.26
+go 1.26.0
 
-require github.com/ckpt-go/ckpt v0.0.0
+require (
+	github.com/ckpt-go/ckpt v0.0.0
+	golang.org/x/image v0.47.0
+)
 
-require github.com/golang/snappy v1.0.0 // indirect
+require (
+	github.com/dustin/go-humanize v1.0.1 // indirect
+	github.com/go-logr/logr v1.4.3 // indirect
+	github.com/gomlx/gomlx v0.26.0 // indirect
+	github.com/pkg/errors v0.9.1 // indirect
+	github.com/x448/float16 v0.8.4 // indirect
+	golang.org/x/exp v0.0.0-20250819193227-8b4c13bb791b // indirect
+	k8s.io/klog/v2 v2.130.1 // indirect
+)
+
+require (
+	github.com/ckpt-go/ckpt/keras v0.0.0
+	github.com/golang/snappy v1.0.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
+)
 
 replace github.com/ckpt-go/ckpt => ../
+
+replace github.com/ckpt-go/ckpt/keras => ../keras
