@@ -3,10 +3,25 @@ module github.com/ckpt-go/ckpt/interop
 go 1.26
 
 require (
-	github.com/ckpt-go/ckpt v0.0.0-00010101000000-000000000000
+	github.com/ckpt-go/ckpt v0.0.0
 	github.com/google/go-cmp v0.7.0
 )
 
-require github.com/golang/snappy v1.0.0 // indirect
+require (
+	github.com/dustin/go-humanize v1.0.1 // indirect
+	github.com/go-logr/logr v1.4.3 // indirect
+	github.com/gomlx/gomlx v0.26.0 // indirect
+	github.com/pkg/errors v0.9.1 // indirect
+	github.com/x448/float16 v0.8.4 // indirect
+	golang.org/x/exp v0.0.0-20250819193227-8b4c13bb791b // indirect
+	k8s.io/klog/v2 v2.130.1 // indirect
+)
+
+require (
+	github.com/ckpt-go/ckpt/keras v0.0.0
+	github.com/golang/snappy v1.0.0 // indirect
+)
 
 replace github.com/ckpt-go/ckpt => ../
+
+replace github.com/ckpt-go/ckpt/keras => ../keras
