@@ -31,6 +31,8 @@ type Checkpoint struct {
 	counter  *Variable[int64]
 	restores []*restoration // those that may still have values waiting
 	objects  int            // how many the last save found
+	flight   *flight        // the background save nobody has waited for yet
+	staging  []byte         // what it copied
 }
 
 // New makes a Checkpoint of named objects, like tf.train.Checkpoint(**objects).

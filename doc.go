@@ -71,6 +71,16 @@
 // are plain data, which is safe to read from several goroutines. Slices that a
 // call returns belong to the caller, unless its comment says that they are live.
 //
+// # Background saves
+//
+// With SaveOptions.Background a save holds everything as it is at that moment, in
+// one cut, and returns; the writing goes on beside the program, at most one at a
+// time. Values that are replaced and never changed, such as those of keras, are
+// held by reference, others are copied. Wait tells when the files are durable.
+// Latest, Checkpoints and the other methods show and use durable checkpoints only,
+// and those that read or write wait first. TensorFlow reads late-made variables
+// and PythonState while its writer runs, and counts such saves apart.
+//
 // # Errors
 //
 // Errors have three classes, asked for with errors.Is: ErrCorrupt, ErrMismatch

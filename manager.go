@@ -4,16 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"math"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/storage"
 )
 
@@ -51,7 +48,8 @@ type ManagerOptions struct {
 
 // Manager numbers the checkpoints of a directory, keeps the newest and finds
 // the one to go on from: tf.train.CheckpointManager. One Manager at a time may
-// write to a directory. It is not safe for concurrent use.
+// write to a directory. It is not safe for concurrent use, except that Latest and
+// Checkpoints may be called beside everything.
 type Manager struct {
 	checkpoint *Checkpoint
 	dir        *directory
@@ -61,7 +59,8 @@ type Manager struct {
 	now        func() time.Time
 	log        *slog.Logger
 
-	latest        string // name inside the directory, or an outside path as stored
+	mu            sync.Mutex // of latest and list, which a background save changes
+	latest        string     // name inside the directory, or an outside path as stored
 	list          []managed
 	lastPreserved float64
 	highest       int64 // greatest number seen in the state file and, once scanned, in the directory
@@ -78,6 +77,7 @@ type Manager struct {
 	// failed are new checkpoints that could not be written, and of which
 	// something may be left.
 	failed []failedSave
+	closed bool
 }
 
 // NewManager opens a directory of checkpoints, which need not exist yet. It
@@ -227,6 +227,8 @@ func (m *Manager) Directory() string { return m.dir.dir }
 // Latest is the prefix of the newest checkpoint by the state file, "" if there
 // is none. Nothing is opened.
 func (m *Manager) Latest() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.latest == "" {
 		return ""
 	}
@@ -236,163 +238,11 @@ func (m *Manager) Latest() string {
 // Checkpoints lists the managed checkpoints, oldest first. Those kept for good
 // by KeepEvery are not among them.
 func (m *Manager) Checkpoints() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	list := make([]string, len(m.list))
 	for i, c := range m.list {
 		list[i] = joinPath(m.dir.dir, c.name)
 	}
 	return list
-}
-
-// Save writes the next checkpoint, makes it the latest, and removes what
-// retention no longer keeps. When it returns, the checkpoint survives a power
-// loss. Its number is the save counter's, or higher: above every number in the
-// directory, so that going on from an older checkpoint overwrites nothing.
-func (m *Manager) Save(ctx context.Context, o *SaveOptions) (string, error) {
-	return m.save(ctx, nil, o)
-}
-
-// SaveNumber is Save with a number of the caller's choice, such as a step
-// (checkpoint_number). A checkpoint of that number is replaced. The save counter
-// goes up by one all the same.
-func (m *Manager) SaveNumber(ctx context.Context, number int64, o *SaveOptions) (string, error) {
-	return m.save(ctx, &number, o)
-}
-
-func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (string, error) {
-	if o == nil {
-		o = new(SaveOptions)
-	}
-	if o.Bucket != nil {
-		return "", errors.New("ckpt: a Manager saves into its own bucket; leave SaveOptions.Bucket nil")
-	}
-	if !o.DropWaiting { // before counting: a refused save is none
-		if err := m.checkpoint.checkNothingWaits(); err != nil {
-			return "", err
-		}
-	}
-	if err := m.checkpoint.ensureCounter(ctx); err != nil {
-		return "", err
-	}
-	m.prepare(ctx)
-	fresh := number == nil // then no file has that number
-	if fresh && !m.scanned {
-		if err := m.scan(ctx); err != nil {
-			return "", err
-		}
-	}
-	m.settle(ctx)
-	counter := m.checkpoint.counter
-	counter.data[0]++
-	if fresh {
-		if counter.data[0] <= m.highest && m.highest < math.MaxInt64 {
-			counter.data[0] = m.highest + 1
-		}
-		number = new(counter.data[0])
-	}
-	name := m.name + "-" + strconv.FormatInt(*number, 10)
-	at := m.dir.at(name)
-	taken, err := indexExists(ctx, at)
-	if err != nil {
-		return "", fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
-	}
-	if fresh && taken {
-		// Somebody else writes to this directory: take a number above theirs.
-		m.log.Warn("another program saves into this directory; two Managers there remove each other's checkpoints", "directory", m.dir.dir, "checkpoint", name)
-		if err := m.scan(ctx); err != nil {
-			return "", err
-		}
-		counter.data[0] = m.highest + 1
-		*number = counter.data[0]
-		name = m.name + "-" + strconv.FormatInt(*number, 10)
-		at = m.dir.at(name)
-	}
-	mark, err := m.mark(ctx, at)
-	if err != nil {
-		return "", fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
-	}
-	if err := m.checkpoint.write(ctx, at, o); err != nil {
-		m.giveUp(ctx, failedSave{at, mark}, fresh)
-		return "", err
-	}
-	if mark != nil {
-		m.unrecorded = append(m.unrecorded, mark)
-	}
-	m.highest = max(m.highest, *number)
-	m.enlist(name, m.seconds())
-	m.latest = name
-	m.stateErr = nil
-	if err := m.writeState(ctx); err != nil {
-		return at.prefix, fmt.Errorf("%w (%s is complete, the state file does not name it yet)", err, at.prefix)
-	}
-	m.dropMarks(ctx)
-	return at.prefix, m.sweep(ctx)
-}
-
-// indexExists tells whether a checkpoint has this name.
-func indexExists(ctx context.Context, at place) (bool, error) {
-	f, err := at.bucket.Open(ctx, bundle.IndexName(at.name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	return true, f.Close()
-}
-
-func (m *Manager) writeState(ctx context.Context) error {
-	s := &State{Latest: m.latest, LastPreserved: m.lastPreserved}
-	for _, c := range m.list {
-		s.All = append(s.All, c.name)
-		s.Timestamps = append(s.Timestamps, c.time)
-	}
-	return writeState(ctx, m.dir.bucket, m.dir.base+stateFileName, s)
-}
-
-// sweep removes what retention no longer keeps, then records it. A file that
-// cannot be removed does not fail the save that was done; it is tried again
-// after the next one.
-func (m *Manager) sweep(ctx context.Context) error {
-	verdicts, last := retain(m.list, m.policy, m.lastPreserved)
-	var kept []managed
-	for _, v := range verdicts {
-		switch v.action {
-		case keepManaged:
-			kept = append(kept, v.managed)
-		case preserve:
-			m.log.Info("kept for good", "checkpoint", v.name, "reason", v.reason)
-		case remove:
-			if !m.discard(ctx, v) {
-				kept = append(kept, v.managed)
-			}
-		}
-	}
-	if len(kept) == len(m.list) && last == m.lastPreserved {
-		return nil
-	}
-	m.list, m.lastPreserved = kept, last
-	return m.writeState(ctx)
-}
-
-// discard removes a checkpoint and reports whether it is done with.
-func (m *Manager) discard(ctx context.Context, v verdict) bool {
-	at := m.dir.at(v.name)
-	if !m.owns(at.name) {
-		m.log.Warn("a checkpoint of another name is no longer managed, and not removed", "checkpoint", v.name)
-		return true
-	}
-	if isPinned(at) {
-		m.log.Info("in use, to be removed later", "checkpoint", v.name)
-		return false
-	}
-	err := bundle.Remove(ctx, at.bucket, at.name)
-	if err == nil {
-		return true
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		m.log.Info("gone already", "checkpoint", v.name)
-		return true
-	}
-	m.log.Warn("could not remove a checkpoint", "checkpoint", v.name, "error", err)
-	return false
 }

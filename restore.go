@@ -54,6 +54,9 @@ func (c *Checkpoint) restore(ctx context.Context, path string, o *RestoreOptions
 	if o == nil {
 		o = new(RestoreOptions)
 	}
+	if err := c.land(ctx); err != nil {
+		return nil, err
+	}
 	if path == "" {
 		return &RestoreStatus{root: c.top()}, nil
 	}

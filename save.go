@@ -27,6 +27,18 @@ type SaveOptions struct {
 	// state file changes (experimental_write_callbacks). An error ends the save:
 	// the files stay, the state file names the previous checkpoint.
 	AfterWrite []func(prefix string) error
+	// Background returns as soon as the values of this moment are held, and
+	// writes them beside the program, which may change everything at once
+	// (enable_async). The files exist, and survive a power loss, when Wait has
+	// returned nil or Done was called without an error; an error also comes back
+	// from the next call, which then does nothing else. The context is that of
+	// the writing, too. Values that say they are stable are held as they are,
+	// others are copied; see StableSnapshot.
+	Background bool
+	// Done is called when a background save has ended, from the goroutine that
+	// wrote, and must not use the Checkpoint or the Manager. AfterWrite runs in
+	// that goroutine, too.
+	Done func(prefix string, err error)
 }
 
 // Save writes the next numbered checkpoint, <prefix>-<n>, and makes it the
@@ -40,6 +52,9 @@ func (c *Checkpoint) Save(ctx context.Context, prefix string, o *SaveOptions) (s
 	if baseName(locate(prefix, o.Bucket).name) == "" {
 		return "", fmt.Errorf("ckpt: %q is no prefix: a file name must follow the folder", prefix)
 	}
+	if err := c.land(ctx); err != nil {
+		return "", err
+	}
 	if !o.DropWaiting {
 		if err := c.checkNothingWaits(); err != nil {
 			return "", err
@@ -51,15 +66,24 @@ func (c *Checkpoint) Save(ctx context.Context, prefix string, o *SaveOptions) (s
 	c.counter.data[0]++
 	path := fmt.Sprintf("%s-%d", prefix, c.counter.Value())
 	at := locate(path, o.Bucket)
-	if err := c.write(ctx, at, o); err != nil {
+	k, err := c.cut(ctx, at, o)
+	if err != nil {
 		return "", err
 	}
-	dir, _ := splitPath(path)
-	state, err := NewState(dir, path, nil, nil, 0)
-	if err == nil {
-		err = writeState(ctx, at.bucket, stateNameBeside(at.name), state)
-	}
-	return path, err
+	return c.carryOut(path, o, func() error {
+		if err := k.write(ctx, at, o); err != nil {
+			return err
+		}
+		dir, _ := splitPath(path)
+		state, err := NewState(dir, path, nil, nil, 0)
+		if err == nil {
+			err = writeState(ctx, at.bucket, stateNameBeside(at.name), state)
+		}
+		if err != nil {
+			return &unrecordedError{at.prefix, err}
+		}
+		return nil
+	})
 }
 
 // Write writes a checkpoint under exactly this prefix, without counting and
@@ -69,76 +93,15 @@ func (c *Checkpoint) Write(ctx context.Context, prefix string, o *SaveOptions) (
 	if o == nil {
 		o = new(SaveOptions)
 	}
-	if err := c.write(ctx, locate(prefix, o.Bucket), o); err != nil {
+	if err := c.land(ctx); err != nil {
 		return "", err
 	}
-	return prefix, nil
-}
-
-// write is the whole way from objects to published files.
-func (c *Checkpoint) write(ctx context.Context, at place, o *SaveOptions) error {
-	if baseName(at.name) == "" {
-		return fmt.Errorf("ckpt: %q is no prefix: a file name must follow the folder", at.prefix)
-	}
-	if !o.DropWaiting {
-		if err := c.checkNothingWaits(); err != nil {
-			return err
-		}
-	}
-	p, err := newPlan(c.top(), c.objects)
+	at := locate(prefix, o.Bucket)
+	k, err := c.cut(ctx, at, o)
 	if err != nil {
-		return err
+		return "", err
 	}
-	c.objects = len(p.walker.objects)
-	if !o.DropWaiting {
-		if err := p.checkNothingWaits(); err != nil {
-			return err
-		}
-	}
-	if err := writeBundle(ctx, at, p); err != nil {
-		return fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
-	}
-	for _, hook := range o.AfterWrite {
-		if err := hook(at.prefix); err != nil {
-			return fmt.Errorf("ckpt: after writing %s: %w", at.prefix, err)
-		}
-	}
-	return nil
-}
-
-func writeBundle(ctx context.Context, at place, p *plan) (err error) {
-	shots := make([]Snapshot, len(p.items))
-	defer func() {
-		for _, s := range shots {
-			if s != nil {
-				s.Release()
-			}
-		}
-	}()
-	for i := range p.items {
-		it := &p.items[i]
-		if shots[i], err = it.value.Snapshot(ctx); err != nil {
-			return fmt.Errorf("%s: %w", it.key, err)
-		}
-		if err := it.fit(shots[i]); err != nil {
-			return fmt.Errorf("%s: %w", it.key, err)
-		}
-	}
-	w, err := bundle.Create(ctx, at.bucket, at.name, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, w.Abort()) }()
-	for i, it := range p.items {
-		if err := addItem(ctx, w, it, shots[i]); err != nil {
-			return err
-		}
-	}
-	graph := p.graph.Append(nil)
-	if err := w.AddStrings(ctx, graphKey, nil, one(graph)); err != nil {
-		return err
-	}
-	return w.Commit(ctx)
+	return c.carryOut(prefix, o, func() error { return k.write(ctx, at, o) })
 }
 
 // fit takes the shape from a snapshot that knows it better than the spec, and

@@ -79,6 +79,16 @@ type ShapedSnapshot interface {
 	Shape() tensor.Shape
 }
 
+// StableSnapshot is a Snapshot that may say that nobody changes what it gives
+// before it is released, whatever the program does: tensors that are replaced
+// and never written to. A background save keeps it until it is written, and
+// calls its methods, Release too, from the writing goroutine. Any other Snapshot
+// is copied and released before Save returns.
+type StableSnapshot interface {
+	Snapshot
+	Stable() bool
+}
+
 // Source is a stored tensor. Its checksum is checked by the call that reads it.
 type Source interface {
 	Key() string

@@ -1,0 +1,209 @@
+package ckpt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/ckpt-go/ckpt/bundle"
+)
+
+// Save writes the next checkpoint, makes it the latest, and removes what
+// retention no longer keeps. When it returns, the checkpoint survives a power
+// loss. Its number is the save counter's, or higher: above every number in the
+// directory, so that going on from an older checkpoint overwrites nothing.
+func (m *Manager) Save(ctx context.Context, o *SaveOptions) (string, error) {
+	return m.save(ctx, nil, o)
+}
+
+// SaveNumber is Save with a number of the caller's choice, such as a step
+// (checkpoint_number). A checkpoint of that number is replaced. The save counter
+// goes up by one all the same.
+func (m *Manager) SaveNumber(ctx context.Context, number int64, o *SaveOptions) (string, error) {
+	return m.save(ctx, &number, o)
+}
+
+func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (string, error) {
+	if o == nil {
+		o = new(SaveOptions)
+	}
+	if o.Bucket != nil {
+		return "", errors.New("ckpt: a Manager saves into its own bucket; leave SaveOptions.Bucket nil")
+	}
+	if m.closed {
+		return "", fmt.Errorf("ckpt: the Manager of %s is closed", m.dir.dir)
+	}
+	if err := m.checkpoint.land(ctx); err != nil {
+		return "", err
+	}
+	if !o.DropWaiting { // before counting: a refused save is none
+		if err := m.checkpoint.checkNothingWaits(); err != nil {
+			return "", err
+		}
+	}
+	at, fresh, err := m.number(ctx, number)
+	if err != nil {
+		return "", err
+	}
+	k, err := m.checkpoint.cut(ctx, at, o)
+	if err != nil {
+		return "", err
+	}
+	return m.checkpoint.carryOut(at.prefix, o, func() error { return m.finish(ctx, k, at, fresh, o) })
+}
+
+// number takes the next number, or the one given, and the place that goes with
+// it. A fresh one is the number of no file.
+func (m *Manager) number(ctx context.Context, number *int64) (at place, fresh bool, err error) {
+	if err := m.checkpoint.ensureCounter(ctx); err != nil {
+		return at, false, err
+	}
+	m.prepare(ctx)
+	fresh = number == nil
+	if fresh && !m.scanned {
+		if err := m.scan(ctx); err != nil {
+			return at, false, err
+		}
+	}
+	m.settle(ctx)
+	counter := m.checkpoint.counter
+	counter.data[0]++
+	if fresh {
+		if counter.data[0] <= m.highest && m.highest < math.MaxInt64 {
+			counter.data[0] = m.highest + 1
+		}
+		number = new(counter.data[0])
+	}
+	at = m.dir.at(m.nameOf(*number))
+	taken, err := indexExists(ctx, at)
+	if err != nil {
+		return at, false, fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
+	}
+	if fresh && taken {
+		// Somebody else writes to this directory: take a number above theirs.
+		m.log.Warn("another program saves into this directory; two Managers there remove each other's checkpoints", "directory", m.dir.dir, "checkpoint", at.prefix)
+		if err := m.scan(ctx); err != nil {
+			return at, false, err
+		}
+		counter.data[0] = m.highest + 1
+		at = m.dir.at(m.nameOf(counter.data[0]))
+	}
+	return at, fresh, nil
+}
+
+func (m *Manager) nameOf(number int64) string { return m.name + "-" + strconv.FormatInt(number, 10) }
+
+// finish writes a checkpoint, records it and removes what retention no longer
+// keeps. It may run beside the program.
+func (m *Manager) finish(ctx context.Context, k *cut, at place, fresh bool, o *SaveOptions) error {
+	mark, err := m.mark(ctx, at)
+	if err != nil {
+		k.release()
+		return fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
+	}
+	if err := k.write(ctx, at, o); err != nil {
+		m.giveUp(ctx, failedSave{at, mark}, fresh)
+		return err
+	}
+	if mark != nil {
+		m.unrecorded = append(m.unrecorded, mark)
+	}
+	name := strings.TrimPrefix(at.name, m.dir.base)
+	m.see(name)
+	m.mu.Lock()
+	m.enlist(name, m.seconds())
+	m.latest = name
+	m.mu.Unlock()
+	m.stateErr = nil
+	if err := m.writeState(ctx); err != nil {
+		return &unrecordedError{at.prefix, err}
+	}
+	m.dropMarks(ctx)
+	return m.sweep(ctx)
+}
+
+// unrecordedError says that a checkpoint is complete all the same.
+type unrecordedError struct {
+	prefix string
+	err    error
+}
+
+func (e *unrecordedError) Error() string {
+	return fmt.Sprintf("%v (%s is complete, the state file does not name it yet)", e.err, e.prefix)
+}
+func (e *unrecordedError) Unwrap() error { return e.err }
+
+// indexExists tells whether a checkpoint has this name.
+func indexExists(ctx context.Context, at place) (bool, error) {
+	f, err := at.bucket.Open(ctx, bundle.IndexName(at.name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, f.Close()
+}
+
+func (m *Manager) writeState(ctx context.Context) error {
+	s := &State{Latest: m.latest, LastPreserved: m.lastPreserved}
+	for _, c := range m.list {
+		s.All = append(s.All, c.name)
+		s.Timestamps = append(s.Timestamps, c.time)
+	}
+	return writeState(ctx, m.dir.bucket, m.dir.base+stateFileName, s)
+}
+
+// sweep removes what retention no longer keeps, then records it. A file that
+// cannot be removed does not fail the save that was done; it is tried again
+// after the next one.
+func (m *Manager) sweep(ctx context.Context) error {
+	verdicts, last := retain(m.list, m.policy, m.lastPreserved)
+	var kept []managed
+	for _, v := range verdicts {
+		switch v.action {
+		case keepManaged:
+			kept = append(kept, v.managed)
+		case preserve:
+			m.log.Info("kept for good", "checkpoint", v.name, "reason", v.reason)
+		case remove:
+			if !m.discard(ctx, v) {
+				kept = append(kept, v.managed)
+			}
+		}
+	}
+	if len(kept) == len(m.list) && last == m.lastPreserved {
+		return nil
+	}
+	m.mu.Lock()
+	m.list, m.lastPreserved = kept, last
+	m.mu.Unlock()
+	return m.writeState(ctx)
+}
+
+// discard removes a checkpoint and reports whether it is done with.
+func (m *Manager) discard(ctx context.Context, v verdict) bool {
+	at := m.dir.at(v.name)
+	if !m.owns(at.name) {
+		m.log.Warn("a checkpoint of another name is no longer managed, and not removed", "checkpoint", v.name)
+		return true
+	}
+	if isPinned(at) {
+		m.log.Info("in use, to be removed later", "checkpoint", v.name)
+		return false
+	}
+	err := bundle.Remove(ctx, at.bucket, at.name)
+	if err == nil {
+		return true
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		m.log.Info("gone already", "checkpoint", v.name)
+		return true
+	}
+	m.log.Warn("could not remove a checkpoint", "checkpoint", v.name, "error", err)
+	return false
+}
