@@ -25,8 +25,9 @@ func SparseCategoricalCrossentropy(labels, predictions Tensor) Tensor {
 	s := predictions.scope
 	low := engine.Add(engine.Zeros(predictions.node), s.graph.Scalar(predictions.DType(), epsilon))
 	high := engine.Add(engine.Zeros(predictions.node), s.graph.Scalar(predictions.DType(), 1-epsilon))
-	p := engine.Where(engine.AtMost(predictions.node, low), low, predictions.node)
-	p = engine.Where(engine.AtMost(high, p), high, p)
+	// Strictly: at a limit itself the gradient passes, as in TensorFlow.
+	p := engine.Where(engine.Greater(low, predictions.node), low, predictions.node)
+	p = engine.Where(engine.Greater(p, high), high, p)
 	return SparseCategoricalCrossentropyFromLogits(labels, predictions.with(engine.Log(p)))
 }
 

@@ -4,7 +4,6 @@ package main
 import (
 	"bytes"
 	"errors"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,94 +14,27 @@ import (
 	"time"
 
 	"github.com/ckpt-go/ckpt"
+	"github.com/ckpt-go/ckpt/examples/internal/programtest"
 )
-
-// build compiles the program once for a test.
-func build(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "plain.exe")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	return binary
-}
-
-func output(t *testing.T, binary string, args ...string) string {
-	t.Helper()
-	out, err := exec.Command(binary, args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %v\n%s", args, err, out)
-	}
-	return string(out)
-}
-
-func lastLine(s string) string {
-	lines := strings.Split(strings.TrimSpace(s), "\n")
-	return lines[len(lines)-1]
-}
 
 // endless is more steps than a test waits for.
 const endless = 1 << 40
-
-// savedStep reads the step of the newest checkpoint.
-func savedStep(t *testing.T, dir string) int64 {
-	t.Helper()
-	r, err := ckpt.Open(t.Context(), dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	step, err := ckpt.Read[int64](t.Context(), r, "state/step/.ATTRIBUTES/VARIABLE_VALUE")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return step[0]
-}
 
 // TestHundredKills kills the program a hundred times at random moments, lets it
 // finish, and compares its weights with those of a run that was never stopped.
 func TestHundredKills(t *testing.T) {
 	const kills = 100
-	binary := build(t)
+	binary := programtest.Build(t)
 	dir := filepath.Join(t.TempDir(), "killed")
 	args := func(dir string, steps int64) []string {
 		return []string{"-dir", dir, "-steps", strconv.FormatInt(steps, 10), "-save-every", "150"}
 	}
-	restored, scratch := 0, 0
-	for done := 0; done < kills; {
-		cmd := exec.Command(binary, args(dir, endless)...)
-		var out bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &out
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		timer := time.AfterFunc(time.Duration(rand.Int64N(int64(45*time.Millisecond))), func() { cmd.Process.Kill() })
-		err := cmd.Wait()
-		timer.Stop()
-		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.ExitCode() != -1 {
-			t.Fatalf("run %d failed by itself: %v\n%s", done, err, out.String())
-		}
-		done++
-		switch {
-		case strings.Contains(out.String(), "Restored from checkpoint: "):
-			restored++
-		case strings.Contains(out.String(), "starting from scratch"):
-			scratch++
-		}
-		if strings.Contains(out.String(), "refused") {
-			t.Errorf("run %d refused a checkpoint: a kill must not damage one\n%s", done, out.String())
-		}
-	}
-	reached := savedStep(t, dir) + 1000
-	got := lastLine(output(t, binary, args(dir, reached)...))
-	want := lastLine(output(t, binary, args(filepath.Join(t.TempDir(), "straight"), reached)...))
+	programtest.Kill(t, kills, 45*time.Millisecond, append([]string{binary}, args(dir, endless)...)...)
+	reached := programtest.SavedStep(t, dir, "state/step") + 1000
+	got := programtest.LastLine(programtest.Output(t, "", binary, args(dir, reached)...))
+	want := programtest.LastLine(programtest.Output(t, "", binary, args(filepath.Join(t.TempDir(), "straight"), reached)...))
 	if got != want {
 		t.Errorf("after %d kills: %s\nwant as without: %s", kills, got, want)
-	}
-	t.Logf("%d kills: %d runs restored, %d began from scratch, the others died before they said so", kills, restored, scratch)
-	if restored == 0 {
-		t.Error("no run got as far as restoring")
 	}
 	report, err := ckpt.VerifyDirectory(t.Context(), dir, nil)
 	if err != nil {
@@ -130,7 +62,7 @@ func TestHundredKills(t *testing.T) {
 // TestInterrupt stops the program as Ctrl-C does: it saves, says so, and goes on
 // from that step.
 func TestInterrupt(t *testing.T) {
-	binary := build(t)
+	binary := programtest.Build(t)
 	args := []string{"-dir", filepath.Join(t.TempDir(), "c"), "-steps", strconv.Itoa(endless), "-save-every", "20000"}
 	cmd := exec.Command(binary, args...)
 	var out bytes.Buffer
@@ -159,7 +91,7 @@ func TestInterrupt(t *testing.T) {
 	if !strings.Contains(out.String(), "Interrupted; run the same command again") {
 		t.Errorf("output:\n%s", out.String())
 	}
-	if !strings.Contains(lastLine(output(t, binary, "-dir", args[1], "-steps", "1")), "Done at step") {
+	if !strings.Contains(programtest.LastLine(programtest.Output(t, "", binary, "-dir", args[1], "-steps", "1")), "Done at step") {
 		t.Error("the next run did not go on from the saved step")
 	}
 }
@@ -168,10 +100,10 @@ func TestInterrupt(t *testing.T) {
 // it by file, tensor and offset and goes on from the one before, to the same
 // end.
 func TestDamagedNewest(t *testing.T) {
-	binary := build(t)
+	binary := programtest.Build(t)
 	dir := filepath.Join(t.TempDir(), "c")
-	want := lastLine(output(t, binary, "-dir", filepath.Join(t.TempDir(), "straight"), "-steps", "4000", "-save-every", "500"))
-	output(t, binary, "-dir", dir, "-steps", "3500", "-save-every", "500")
+	want := programtest.LastLine(programtest.Output(t, "", binary, "-dir", filepath.Join(t.TempDir(), "straight"), "-steps", "4000", "-save-every", "500"))
+	programtest.Output(t, "", binary, "-dir", dir, "-steps", "3500", "-save-every", "500")
 	data := filepath.Join(dir, "ckpt-7.data-00000-of-00001")
 	b, err := os.ReadFile(data)
 	if err != nil {
@@ -181,7 +113,7 @@ func TestDamagedNewest(t *testing.T) {
 	if err := os.WriteFile(data, b, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	out := output(t, binary, "-dir", dir, "-steps", "4000", "-save-every", "500")
+	out := programtest.Output(t, "", binary, "-dir", dir, "-steps", "4000", "-save-every", "500")
 	for _, text := range []string{
 		"refused " + filepath.Join(dir, "ckpt-7") + ": ckpt-7.data-00000-of-00001: tensor ", "offset ",
 		"Restored from checkpoint: " + filepath.Join(dir, "ckpt-6") + " (step 3000)",
@@ -191,7 +123,7 @@ func TestDamagedNewest(t *testing.T) {
 			t.Errorf("output lacks %q:\n%s", text, out)
 		}
 	}
-	if got := lastLine(out); got != want {
+	if got := programtest.LastLine(out); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
