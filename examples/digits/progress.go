@@ -45,8 +45,10 @@ func (p *progress) show(step int64, loss, accuracy float64) {
 		return
 	}
 	p.shown = now
-	speed := float64(step-p.first) / max(now.Sub(p.started).Seconds(), 1e-3)
-	text := fmt.Sprintf("step %d/%d  loss %.4f  accuracy %.1f %%  %.0f steps/s  %s", step, p.steps, p.loss, 100*p.accuracy, speed, p.lastSave())
+	text := fmt.Sprintf("step %d/%d  loss %.4f  accuracy %.1f %%", step, p.steps, p.loss, 100*p.accuracy)
+	if step > p.first {
+		text += fmt.Sprintf("  %.0f steps/s  %s", float64(step-p.first)/now.Sub(p.started).Seconds(), p.lastSave())
+	}
 	if p.terminal {
 		fmt.Fprintf(p.out, "\r\x1b[K%s", text)
 	} else {
