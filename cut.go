@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/tensor"
@@ -66,7 +67,7 @@ func (k *cut) take(ctx context.Context) (err error) {
 // hold replaces the snapshots of what can change by copies, the numbers in
 // staging, which grows as needed and is used again by the next save.
 func (k *cut) hold(staging *[]byte) {
-	memory := (*staging)[:0]
+	memory := slices.Grow((*staging)[:0], k.copied())
 	type span struct{ item, start, end int }
 	var spans []span
 	for i, shot := range k.shots {
@@ -91,6 +92,19 @@ func (k *cut) hold(staging *[]byte) {
 		k.replace(s.item, byteSnapshot{memory[s.start:s.end:s.end]})
 	}
 	*staging = memory
+}
+
+// copied is how many bytes hold will copy into staging.
+func (k *cut) copied() int {
+	n := 0
+	for i, shot := range k.shots {
+		if s, ok := shot.(StableSnapshot); ok && s.Stable() {
+			continue
+		}
+		elements, _ := k.items[i].spec.Shape.Elements()
+		n += int(elements) * k.items[i].spec.DType.Size()
+	}
+	return n
 }
 
 func (k *cut) replace(i int, by Snapshot) {

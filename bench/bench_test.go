@@ -9,8 +9,10 @@
 package bench_test
 
 import (
+	"context"
 	"fmt"
 	"hash/crc32"
+	"iter"
 	"os"
 	"path/filepath"
 	"testing"
@@ -127,6 +129,80 @@ func BenchmarkSave(b *testing.B) {
 			}
 			b.StartTimer()
 		}
+	})
+}
+
+// BenchmarkStallLimit copies the same bytes in memory.
+func BenchmarkStallLimit(b *testing.B) {
+	each(b, func(b *testing.B, w workload, _ string) {
+		from, to := make([]byte, w.bytes()), make([]byte, w.bytes())
+		for i := range from { // else all of it is one page of zeros
+			from[i] = byte(i)
+		}
+		copy(to, from)
+		for b.Loop() {
+			copy(to, from)
+		}
+	})
+}
+
+// BenchmarkStall is how long a background save keeps the program waiting, with
+// values that are copied.
+func BenchmarkStall(b *testing.B) {
+	each(b, func(b *testing.B, w workload, dir string) {
+		stall(b, w.objects(), dir)
+	})
+}
+
+// stall measures the calls only, not the writing behind them.
+func stall(b *testing.B, c *ckpt.Checkpoint, dir string) {
+	save := func() {
+		if _, err := c.Write(b.Context(), filepath.Join(dir, "s"), &ckpt.SaveOptions{Background: true}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	wait := func() {
+		if err := c.Wait(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	save() // the first one makes the memory that the others use again
+	wait()
+	for b.Loop() {
+		save()
+		b.StopTimer()
+		wait()
+		b.StartTimer()
+	}
+}
+
+// stable is a value that is replaced and never changed, as those of keras are.
+type stable struct {
+	*ckpt.RawVariable
+	data []byte
+}
+
+func (s *stable) Values() []ckpt.Value                            { return []ckpt.Value{s} }
+func (s *stable) Snapshot(context.Context) (ckpt.Snapshot, error) { return s, nil }
+func (s *stable) Chunks() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) { yield(s.data) }
+}
+func (s *stable) Release()     {}
+func (s *stable) Stable() bool { return true }
+
+// BenchmarkStallByReference is BenchmarkStall with values that are held as they
+// are.
+func BenchmarkStallByReference(b *testing.B) {
+	each(b, func(b *testing.B, w workload, dir string) {
+		list := ckpt.NewList()
+		for i := range w.tensors {
+			shape := tensor.Shape{int64(w.values)}
+			v := &stable{ckpt.NewRawVariable(fmt.Sprintf("v%d", i), tensor.Float32, shape, nil), make([]byte, 4*w.values)}
+			if err := list.Append(v); err != nil {
+				b.Fatal(err)
+			}
+		}
+		stall(b, ckpt.New(ckpt.Objects{"model": list}), dir)
 	})
 }
 
