@@ -29,7 +29,7 @@ func (c *Checkpoint) carryOut(prefix string, o *SaveOptions, write func() error)
 	go func() {
 		defer close(f.done) // even if a hook ends the goroutine
 		if f.err = write(); f.err != nil {
-			f.err = fmt.Errorf("ckpt: the background save of %s: %w", prefix, f.err)
+			f.err = fmt.Errorf("in the background: %w", f.err)
 		}
 		if o.Done != nil {
 			o.Done(prefix, f.err)

@@ -64,6 +64,9 @@ func (c config) check() error {
 }
 
 func run(ctx context.Context, o *options) (err error) {
+	if o.steps < 1 || o.every < 0 {
+		return errors.New("digits: -steps must be at least 1, -save-every not negative")
+	}
 	if err := o.config.check(); err != nil {
 		return err
 	}
