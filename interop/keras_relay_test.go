@@ -20,8 +20,7 @@ type relay struct {
 	make     func(t *testing.T) *kerasProgram
 	dir      string
 	straight *kerasProgram
-	inputs   []legInput // all so far
-	worst    float64    // relative difference of losses
+	worst    float64 // relative difference of losses
 }
 
 type legInput struct{ x, y *tensor.Tensor }
