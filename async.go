@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // flight is a save that is being written beside the program.
@@ -13,6 +14,17 @@ type flight struct {
 }
 
 var errGone = errors.New("ckpt: a hook ended the goroutine of the background save")
+
+// own gives options that the caller cannot change any more: a save in the
+// background looks at them after Save has returned.
+func (o *SaveOptions) own() *SaveOptions {
+	if o == nil {
+		return new(SaveOptions)
+	}
+	own := *o
+	own.AfterWrite = slices.Clone(o.AfterWrite)
+	return &own
+}
 
 // carryOut runs a save's writing part now or, if it is to be in the background,
 // beside the program. There is no other one in flight.
@@ -38,28 +50,39 @@ func (c *Checkpoint) carryOut(prefix string, o *SaveOptions, write func() error)
 	return prefix, nil
 }
 
-// land waits for the save in flight and gives its error, once.
-func (c *Checkpoint) land(ctx context.Context) error {
-	f := c.flight
-	if f == nil {
+// join waits for the save in flight and leaves its error to Wait and the next
+// save.
+func (c *Checkpoint) join(ctx context.Context) error {
+	if c.flight == nil {
 		return nil
 	}
 	select {
-	case <-f.done:
+	case <-c.flight.done:
+		return nil
 	default:
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
 	}
+	select {
+	case <-c.flight.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// land waits for the save in flight and gives its error, once.
+func (c *Checkpoint) land(ctx context.Context) error {
+	if err := c.join(ctx); err != nil || c.flight == nil {
+		return err
+	}
+	err := c.flight.err
 	c.flight = nil
-	return f.err
+	return err
 }
 
 // Wait returns when the background save is done, with its error unless another
 // call gave it already: tf.train.Checkpoint.sync. The context limits the
-// waiting only. Every call that reads or writes checkpoints waits, too.
+// waiting only. Calls that save or restore wait, too; those that save give the
+// error and then do nothing else.
 func (c *Checkpoint) Wait(ctx context.Context) error { return c.land(ctx) }
 
 // Wait is Checkpoint.Wait: it returns when the background save is done and

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ckpt-go/ckpt/storage"
@@ -59,8 +59,8 @@ type Manager struct {
 	now        func() time.Time
 	log        *slog.Logger
 
-	mu            sync.Mutex // of latest and list, which a background save changes
-	latest        string     // name inside the directory, or an outside path as stored
+	shown         atomic.Pointer[shown] // what Latest and Checkpoints tell
+	latest        string                // name inside the directory, or an outside path as stored
 	list          []managed
 	lastPreserved float64
 	highest       int64 // greatest number seen in the state file and, once scanned, in the directory
@@ -123,6 +123,7 @@ func NewManager(checkpoint *Checkpoint, directory string, o *ManagerOptions) (*M
 	if err := m.recover(background); err != nil {
 		return nil, err
 	}
+	m.show()
 	return m, nil
 }
 
@@ -227,22 +228,29 @@ func (m *Manager) Directory() string { return m.dir.dir }
 // Latest is the prefix of the newest checkpoint by the state file, "" if there
 // is none. Nothing is opened.
 func (m *Manager) Latest() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.latest == "" {
+	latest := m.shown.Load().latest
+	if latest == "" {
 		return ""
 	}
-	return joinPath(m.dir.dir, m.latest)
+	return joinPath(m.dir.dir, latest)
 }
 
 // Checkpoints lists the managed checkpoints, oldest first. Those kept for good
 // by KeepEvery are not among them.
 func (m *Manager) Checkpoints() []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	list := make([]string, len(m.list))
-	for i, c := range m.list {
+	shown := m.shown.Load().list
+	list := make([]string, len(shown))
+	for i, c := range shown {
 		list[i] = joinPath(m.dir.dir, c.name)
 	}
 	return list
 }
+
+// shown is what a Manager tells of its checkpoints: what the state file
+// records. It is replaced, never changed, so nobody waits for a save.
+type shown struct {
+	latest string
+	list   []managed
+}
+
+func (m *Manager) show() { m.shown.Store(&shown{m.latest, slices.Clone(m.list)}) }

@@ -28,9 +28,7 @@ func (m *Manager) SaveNumber(ctx context.Context, number int64, o *SaveOptions) 
 }
 
 func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (string, error) {
-	if o == nil {
-		o = new(SaveOptions)
-	}
+	o = o.own()
 	if o.Bucket != nil {
 		return "", errors.New("ckpt: a Manager saves into its own bucket; leave SaveOptions.Bucket nil")
 	}
@@ -53,7 +51,14 @@ func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (stri
 	if err != nil {
 		return "", err
 	}
-	return m.checkpoint.carryOut(at.prefix, o, func() error { return m.finish(ctx, k, at, fresh, o) })
+	seconds := m.seconds() // of the cut: the clock is for this goroutine only
+	return m.checkpoint.carryOut(at.prefix, o, func() error {
+		err := m.finish(ctx, k, at, fresh, seconds, o)
+		if err != nil && o.Background {
+			m.log.Error("a background save failed", "checkpoint", at.prefix, "error", err)
+		}
+		return err
+	})
 }
 
 // number takes the next number, or the one given, and the place that goes with
@@ -99,7 +104,7 @@ func (m *Manager) nameOf(number int64) string { return m.name + "-" + strconv.Fo
 
 // finish writes a checkpoint, records it and removes what retention no longer
 // keeps. It may run beside the program.
-func (m *Manager) finish(ctx context.Context, k *cut, at place, fresh bool, o *SaveOptions) error {
+func (m *Manager) finish(ctx context.Context, k *cut, at place, fresh bool, seconds float64, o *SaveOptions) error {
 	mark, err := m.mark(ctx, at)
 	if err != nil {
 		k.release()
@@ -114,14 +119,16 @@ func (m *Manager) finish(ctx context.Context, k *cut, at place, fresh bool, o *S
 	}
 	name := strings.TrimPrefix(at.name, m.dir.base)
 	m.see(name)
-	m.mu.Lock()
-	m.enlist(name, m.seconds())
+	if o.Background {
+		ctx = context.WithoutCancel(ctx) // the checkpoint is there: too late to cancel
+	}
+	m.enlist(name, seconds)
 	m.latest = name
-	m.mu.Unlock()
 	m.stateErr = nil
 	if err := m.writeState(ctx); err != nil {
 		return &unrecordedError{at.prefix, err}
 	}
+	m.show()
 	m.dropMarks(ctx)
 	return m.sweep(ctx)
 }
@@ -179,9 +186,8 @@ func (m *Manager) sweep(ctx context.Context) error {
 	if len(kept) == len(m.list) && last == m.lastPreserved {
 		return nil
 	}
-	m.mu.Lock()
 	m.list, m.lastPreserved = kept, last
-	m.mu.Unlock()
+	m.show()
 	return m.writeState(ctx)
 }
 

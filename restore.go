@@ -54,7 +54,7 @@ func (c *Checkpoint) restore(ctx context.Context, path string, o *RestoreOptions
 	if o == nil {
 		o = new(RestoreOptions)
 	}
-	if err := c.land(ctx); err != nil {
+	if err := c.join(ctx); err != nil {
 		return nil, err
 	}
 	if path == "" {

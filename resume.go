@@ -49,7 +49,7 @@ func (r *Refusal) Unwrap() error { return r.Err }
 // as TensorFlow's, except that a state file that cannot be understood is an
 // error, never a start from scratch. Resume is the one that finds its way.
 func (m *Manager) RestoreOrInitialize(ctx context.Context) (string, error) {
-	if err := m.checkpoint.land(ctx); err != nil {
+	if err := m.checkpoint.join(ctx); err != nil {
 		return "", err
 	}
 	if m.stateErr != nil {
@@ -91,7 +91,7 @@ func (m *Manager) Resume(ctx context.Context, o *ResumeOptions) (*Resumed, error
 	if o == nil {
 		o = new(ResumeOptions)
 	}
-	if err := m.checkpoint.land(ctx); err != nil {
+	if err := m.checkpoint.join(ctx); err != nil {
 		return nil, err
 	}
 	// One save counter for all attempts: what one of them overwrote is what the

@@ -31,7 +31,7 @@ type SaveOptions struct {
 	// writes them beside the program, which may change everything at once
 	// (enable_async). The files exist, and survive a power loss, when Wait has
 	// returned nil or Done was called without an error; an error also comes back
-	// from the next call, which then does nothing else. The context is that of
+	// from the next save, which then does nothing else. The context is that of
 	// the writing, too. Values that say they are stable are held as they are,
 	// others are copied; see StableSnapshot.
 	Background bool
@@ -44,11 +44,10 @@ type SaveOptions struct {
 // Save writes the next numbered checkpoint, <prefix>-<n>, and makes it the
 // latest in the state file of its folder, which then lists no other: in a
 // Manager's folder use Manager.Save. The counter goes up before writing and
-// stays up if writing fails. What Save returned is on the disk.
+// stays up if writing fails. What Save returned is on the disk; with
+// SaveOptions.Background no file has that name before the writing is done.
 func (c *Checkpoint) Save(ctx context.Context, prefix string, o *SaveOptions) (string, error) {
-	if o == nil {
-		o = new(SaveOptions)
-	}
+	o = o.own()
 	if baseName(locate(prefix, o.Bucket).name) == "" {
 		return "", fmt.Errorf("ckpt: %q is no prefix: a file name must follow the folder", prefix)
 	}
@@ -74,6 +73,9 @@ func (c *Checkpoint) Save(ctx context.Context, prefix string, o *SaveOptions) (s
 		if err := k.write(ctx, at, o); err != nil {
 			return err
 		}
+		if o.Background {
+			ctx = context.WithoutCancel(ctx) // the checkpoint is there: too late to cancel
+		}
 		dir, _ := splitPath(path)
 		state, err := NewState(dir, path, nil, nil, 0)
 		if err == nil {
@@ -90,9 +92,7 @@ func (c *Checkpoint) Save(ctx context.Context, prefix string, o *SaveOptions) (s
 // without touching the state file. An existing checkpoint of that name is
 // replaced so that a crash leaves the old or the new one.
 func (c *Checkpoint) Write(ctx context.Context, prefix string, o *SaveOptions) (string, error) {
-	if o == nil {
-		o = new(SaveOptions)
-	}
+	o = o.own()
 	if err := c.land(ctx); err != nil {
 		return "", err
 	}
