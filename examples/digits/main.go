@@ -21,7 +21,7 @@ import (
 func main() {
 	var o options
 	flag.StringVar(&o.dir, "dir", "digits_checkpoints", "`folder` for the checkpoints")
-	flag.Int64Var(&o.steps, "steps", 5000, "train until this `step`")
+	flag.Int64Var(&o.steps, "steps", 4000, "train until this `step`")
 	flag.DurationVar(&o.every, "save-every", 3*time.Second, "save after so much `time`")
 	flag.IntVar(&o.config.Pictures, "pictures", 30_000, "`number` of pictures to learn from")
 	flag.Uint64Var(&o.config.Seed, "seed", 1, "`number` that pictures, weights and their order follow from")
