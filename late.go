@@ -138,7 +138,11 @@ func without(edges []edge, restored func(object Trackable) bool) []string {
 // lateError names the objects by the orphan they are below, or beside waiting,
 // which nothing took.
 func lateError(r *restoration, below string, names []string, waiting string) error {
-	hint := fmt.Sprintf("it does not know %s: is it a checkpoint of another model? ", below)
+	has := ""
+	if names := r.unplaced(); names != "" {
+		has = ", but has " + names
+	}
+	hint := fmt.Sprintf("it does not know %s%s: is it a checkpoint of another model? ", below, has)
 	if waiting != "" {
 		below = waiting[:max(0, strings.LastIndexByte(waiting, '.'))]
 		hint = fmt.Sprintf("it has %s there: is it a checkpoint of another model, optimizer or version of Keras? ", waiting)

@@ -109,3 +109,39 @@ func TestLateObjectsBelowUnknown(t *testing.T) {
 	}
 	track(t, block, "kernel", ckpt.NewScalar("kernel", float32(1)))
 }
+
+// The error of a late object, and that of Resume, name what the checkpoint has
+// instead: the model before the state of the optimizer, which only waits.
+func TestUnplaced(t *testing.T) {
+	stored, dir := layerOf(t, "kernel"), t.TempDir()
+	moments := ckpt.NewList(ckpt.NewScalar("m", float32(1)), ckpt.NewScalar("v", float32(1)), stored.Child("kernel"))
+	decoder := new(ckpt.Node)
+	track(t, decoder, "dense", stored)
+	optimizer := new(ckpt.Node)
+	track(t, optimizer, "moments", moments)
+	if _, err := newManager(t, ckpt.New(ckpt.Objects{"decoder": decoder, "optimizer": optimizer}), dir, nil).Save(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+
+	const instead = "(root).decoder.dense.kernel, (root).optimizer.moments.0, (root).optimizer.moments.1"
+	fresh := func(encoder *ckpt.Node) ckpt.Objects {
+		optimizer := new(ckpt.Node)
+		track(t, optimizer, "moments", ckpt.NewList())
+		return ckpt.Objects{"encoder": encoder, "optimizer": optimizer}
+	}
+	dense := new(ckpt.Node)
+	encoder := new(ckpt.Node)
+	track(t, encoder, "dense", dense)
+	if _, err := newManager(t, ckpt.New(fresh(encoder)), dir, nil).Resume(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	err := dense.Track("kernel", ckpt.NewScalar("kernel", float32(1)))
+	if want := "it does not know (root).encoder.dense, but has " + instead + ": is it"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+
+	_, err = newManager(t, ckpt.New(fresh(layerOf(t, "kernel"))), dir, nil).Resume(t.Context(), nil)
+	if want := "(root).encoder.kernel; it has " + instead + ", which the program has not"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/internal/fault"
@@ -268,24 +267,13 @@ func (l *loading) checkComplete(m *matching) error {
 	return nil
 }
 
-// leftOver names what the checkpoint has and the program has not, which a renamed
-// object explains.
+// leftOver begins a hint with what the checkpoint has and the program has not.
 func (m *matching) leftOver() string {
-	var names []string
-	for node := range m.r.graph.Nodes {
-		if m.r.bound[node] == nil && len(m.r.graph.Nodes[node].Attributes) > 0 {
-			names = append(names, m.r.name(node))
-		}
-	}
-	if len(names) == 0 {
+	names := m.r.unplaced()
+	if names == "" {
 		return "it was written by an older version of the program, or another one; "
 	}
-	const shown = 5
-	more := ""
-	if len(names) > shown {
-		more, names = fmt.Sprintf(" and %d more", len(names)-shown), names[:shown]
-	}
-	return fmt.Sprintf("it has %s%s, which the program has not: was something renamed? Otherwise, ", strings.Join(names, ", "), more)
+	return fmt.Sprintf("it has %s, which the program has not: was something renamed? Otherwise, ", names)
 }
 
 // checkOverwritten makes sure that what a damaged checkpoint left half read is

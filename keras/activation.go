@@ -25,6 +25,7 @@ func ReLU(x Tensor) Tensor {
 // (keras.activations.softmax). The tensor remembers the logits: a
 // cross-entropy of it is computed from them, as in Keras.
 func Softmax(x Tensor) Tensor {
+	x.floating("Softmax")
 	if len(x.Shape()) == 0 {
 		panic(errors.New("keras: Softmax of a scalar"))
 	}

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strconv"
-	"strings"
 
 	"github.com/ckpt-go/ckpt"
 	"github.com/ckpt-go/ckpt/keras/internal/engine"
@@ -42,10 +40,8 @@ type Adam struct {
 	variables    *ckpt.List // all of the optimizer's own
 	trainable    *ckpt.List
 	slots        map[*Variable]*moments // nil before it is built
+	whole        bool                   // built, with moments that belong to the iterations
 }
-
-// moments are an optimizer's variables for one variable of the model.
-type moments struct{ m, v, vHat *Variable }
 
 // NewAdam makes an optimizer with Keras's defaults.
 func NewAdam() *Adam { return NewAdamWith(nil) }
@@ -163,78 +159,6 @@ func (a *Adam) LearningRate() *Variable { return a.learningRate }
 // rate, then the moments of each variable of the model.
 func (a *Adam) Variables() []*Variable { return variablesOf(a.variables) }
 
-// Build makes the moments of the variables that Apply will be given, as
-// optimizer.build does; Apply builds by itself. Restored values that wait for
-// the moments are read now.
-func (a *Adam) Build(variables []*Variable) error {
-	if a.slots != nil {
-		return a.checkKnown(variables)
-	}
-	slots := make(map[*Variable]*moments)
-	trained := make(map[*Variable]bool)
-	var own, hats []child // of the list of all
-	ms, vs, vHats := new(ckpt.List), new(ckpt.List), new(ckpt.List)
-	next := len(a.Variables())
-	add := func(to *ckpt.List, v *Variable, what string) *Variable {
-		moment := optimizerVariable(a.momentName(v, what), v.DType(), v.Shape(), 0)
-		if err := to.Append(moment); err != nil {
-			panic(err) // a new list takes a new variable
-		}
-		return moment
-	}
-	for _, v := range variables {
-		if trained[v] || v.DType() != tensor.Float32 {
-			return fmt.Errorf("keras: %s cannot train variable %q, which is %v or given twice", a.name, v.path, v.DType())
-		}
-		trained[v] = true
-		slot := &moments{m: add(ms, v, "momentum"), v: add(vs, v, "velocity")}
-		own = append(own, child{strconv.Itoa(next), slot.m}, child{strconv.Itoa(next + 1), slot.v})
-		next += 2
-		if a.o.AMSGrad {
-			slot.vHat = add(vHats, v, "velocity_hat")
-			hats = append(hats, child{"", slot.vHat})
-		}
-		slots[v] = slot
-	}
-	for i := range hats {
-		hats[i].name = strconv.Itoa(next + i)
-	}
-	return a.attach(variables, slots, append(own, hats...), ms, vs, vHats)
-}
-
-// attach makes new moments children, which restores what waits for them.
-func (a *Adam) attach(variables []*Variable, slots map[*Variable]*moments, own []child, ms, vs, vHats *ckpt.List) error {
-	if err := a.variables.TrackAll(children(own)); err != nil {
-		return err
-	}
-	var trained []child
-	for i, v := range variables {
-		trained = append(trained, child{strconv.Itoa(i), v})
-	}
-	if err := a.trainable.TrackAll(children(trained)); err != nil {
-		return err
-	}
-	lists := []child{{"_momentums", ms}, {"_velocities", vs}}
-	if a.o.AMSGrad {
-		lists = append(lists, child{"_velocity_hats", vHats})
-	}
-	if err := a.TrackAll(children(lists)); err != nil {
-		return err
-	}
-	a.slots = slots
-	return nil
-}
-
-// checkKnown refuses variables the optimizer has no moments for.
-func (a *Adam) checkKnown(variables []*Variable) error {
-	for _, v := range variables {
-		if a.slots[v] == nil {
-			return fmt.Errorf("keras: %s was built for other variables and knows no %q; an optimizer takes the variables of its first Apply only", a.name, v.path)
-		}
-	}
-	return nil
-}
-
 // Apply changes variables by one step along their gradients: apply_gradients.
 // Variables without a gradient, the zero Tensor, stay; it is an error if none
 // has one. The variables must be those of the first call, or some of them.
@@ -248,6 +172,7 @@ func (a *Adam) Apply(s *Scope, gradients []Tensor, variables []*Variable) {
 	var pairs []pair
 	for i, g := range gradients {
 		if g.Valid() {
+			s.owns(g)
 			if !g.Shape().Equal(variables[i].Shape()) || g.DType() != variables[i].DType() {
 				panic(fmt.Errorf("keras: %s: a gradient of %v %v for variable %q of %v %v", a.name, g.DType(), g.Shape(), variables[i].path, variables[i].DType(), variables[i].Shape()))
 			}
@@ -335,9 +260,4 @@ func (a *Adam) rate(s *Scope) engine.Node {
 		panic(fmt.Errorf("keras: a schedule gave a learning rate of %v %v, want a float32 scalar", rate.DType(), rate.Shape()))
 	}
 	return rate.node
-}
-
-// momentName is the full name of a moment.
-func (a *Adam) momentName(v *Variable, what string) string {
-	return a.name + "/" + strings.ReplaceAll(strings.ReplaceAll(v.path, "/", "_"), ":", "_") + "_" + what
 }

@@ -2,6 +2,7 @@ package keras
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 
 	"github.com/ckpt-go/ckpt"
@@ -58,7 +59,7 @@ func (b *Batches) Next() ([]int, error) {
 		return nil, fmt.Errorf("keras: the checkpoint's position is one among %d examples, the program has %d; restore with the same data, or track new Batches", b.stored.Value(), b.n)
 	}
 	at, epoch := b.next.Value(), b.epoch.Value()
-	if at < 0 || at > int64(b.n) || epoch < 0 {
+	if at < 0 || at > int64(b.n) || epoch < 0 || epoch == math.MaxInt64 {
 		return nil, fmt.Errorf("keras: the restored position, example %d of epoch %d, is not one among %d examples", at, epoch, b.n)
 	}
 	if at+int64(b.size) > int64(b.n) {

@@ -39,31 +39,37 @@ func (b *base) TrainableVariables() []*Variable {
 	return list
 }
 
-// variablesOf lists the variables at and below an object, in the order in which
-// they were tracked, those of an object before those of its children.
+// variablesOf lists the variables at and below an object: its own, first those
+// that are trained, then those of its children, in the order in which they were
+// tracked.
 func variablesOf(root ckpt.Trackable) []*Variable {
-	seen := map[ckpt.Trackable]bool{root: true}
 	var list []*Variable
-	stack := []ckpt.Trackable{root}
-	for len(stack) > 0 {
-		object := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
+	seen := make(map[ckpt.Trackable]bool)
+	var visit func(object ckpt.Trackable)
+	visit = func(object ckpt.Trackable) {
+		seen[object] = true
+		var trained, others []*Variable
 		var below []ckpt.Trackable
 		for _, child := range object.Children() {
-			if seen[child] {
-				continue
-			}
-			seen[child] = true
-			if v, ok := child.(*Variable); ok {
-				list = append(list, v)
-			} else {
+			v, ok := child.(*Variable)
+			switch {
+			case !ok:
 				below = append(below, child)
+			case seen[v]:
+			case v.trainable:
+				seen[v], trained = true, append(trained, v)
+			default:
+				seen[v], others = true, append(others, v)
 			}
 		}
-		for i := len(below) - 1; i >= 0; i-- {
-			stack = append(stack, below[i])
+		list = append(append(list, trained...), others...)
+		for _, child := range below {
+			if !seen[child] {
+				visit(child)
+			}
 		}
 	}
+	visit(root)
 	return list
 }
 

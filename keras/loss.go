@@ -18,7 +18,7 @@ const epsilon = 1e-7
 // clipped to [1e-7, 1 − 1e-7] and scaled to a sum of 1. A label outside
 // 0 … classes−1 makes the step fail and leaves all variables as they were.
 func SparseCategoricalCrossentropy(labels, predictions Tensor) Tensor {
-	predictions.check()
+	predictions.floating("cross-entropy with predictions")
 	if predictions.logits != nil {
 		return SparseCategoricalCrossentropyFromLogits(labels, predictions.with(*predictions.logits))
 	}
@@ -35,6 +35,7 @@ func SparseCategoricalCrossentropy(labels, predictions Tensor) Tensor {
 // from_logits=True. Its gradient with respect to the logits is
 // (softmax − one-hot label) / rows.
 func SparseCategoricalCrossentropyFromLogits(labels, logits Tensor) Tensor {
+	logits.floating("cross-entropy with logits")
 	labels = checkLabels(labels, logits)
 	classes := logits.Shape()[1]
 	z := engine.Stop(logits.node)
@@ -53,8 +54,7 @@ func SparseCategoricalCrossentropyFromLogits(labels, logits Tensor) Tensor {
 // checkLabels refuses labels that fit no row or no class; those of [rows, 1]
 // become [rows].
 func checkLabels(labels, logits Tensor) Tensor {
-	labels.check()
-	logits.check()
+	sameStep("cross-entropy", labels, logits)
 	ls, zs := labels.Shape(), logits.Shape()
 	if len(ls) == 2 && ls[1] == 1 {
 		ls = ls[:1]

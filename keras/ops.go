@@ -31,10 +31,16 @@ func Equal(a, b Tensor) Tensor {
 func Negative(a Tensor) Tensor { return unary(a, engine.Neg) }
 
 // Exp is e to the power of each element (keras.ops.exp).
-func Exp(a Tensor) Tensor { return unary(a, engine.Exp) }
+func Exp(a Tensor) Tensor {
+	a.floating("Exp")
+	return unary(a, engine.Exp)
+}
 
 // Log is the natural logarithm of each element (keras.ops.log).
-func Log(a Tensor) Tensor { return unary(a, engine.Log) }
+func Log(a Tensor) Tensor {
+	a.floating("Log")
+	return unary(a, engine.Log)
+}
 
 // Square is each element times itself (keras.ops.square).
 func Square(a Tensor) Tensor {
@@ -54,6 +60,7 @@ func Mean(a Tensor) Tensor {
 
 // MatMul is the product of matrices [n, k] and [k, m] (keras.ops.matmul).
 func MatMul(a, b Tensor) Tensor {
+	sameStep("MatMul", a, b)
 	as, bs := a.Shape(), b.Shape()
 	if len(as) != 2 || len(bs) != 2 || as[1] != bs[0] || a.DType() != b.DType() {
 		panic(fmt.Errorf("keras: MatMul of %v %v and %v %v, want [n, k] and [k, m] of one dtype", a.DType(), as, b.DType(), bs))
@@ -82,7 +89,7 @@ func StopGradient(a Tensor) Tensor { return unary(a, engine.Stop) }
 // it, when an element is infinite or NaN (tf.debugging.check_numerics). It
 // returns a.
 func CheckNumerics(what string, a Tensor) Tensor {
-	a.check()
+	a.floating("CheckNumerics")
 	bad := engine.Where(engine.Finite(a.node), engine.Zeros(a.node), a.scope.ones(a.node))
 	a.scope.require(engine.Sum(bad), func(n float64) error {
 		if n == 0 {

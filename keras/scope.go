@@ -48,8 +48,24 @@ func (s *Scope) input(d tensor.DType, shape tensor.Shape) Tensor {
 	return Tensor{scope: s, node: s.graph.Parameter(d, shape)}
 }
 
+// check refuses a scope whose step is described already.
+func (s *Scope) check() {
+	if s.done {
+		panic(errors.New("keras: a Scope cannot be used after its step was compiled"))
+	}
+}
+
+// owns refuses tensors of other steps.
+func (s *Scope) owns(t Tensor) {
+	t.check()
+	if t.scope != s {
+		panic(errors.New("keras: a Tensor of one step is used in another one"))
+	}
+}
+
 // Scalar is a constant of dtype float32.
 func (s *Scope) Scalar(x float64) Tensor {
+	s.check()
 	return Tensor{scope: s, node: s.graph.Scalar(tensor.Float32, x)}
 }
 
@@ -59,9 +75,7 @@ func (s *Scope) Read(v *Variable) Tensor {
 }
 
 func (s *Scope) use(v *Variable) *use {
-	if s.done {
-		panic(errors.New("keras: a Scope cannot be used after its step was compiled"))
-	}
+	s.check()
 	u := s.uses[v]
 	if u == nil {
 		node := s.graph.Parameter(v.DType(), v.Shape())
@@ -75,6 +89,7 @@ func (s *Scope) use(v *Variable) *use {
 // Assign gives a variable another value from this point of the step on; it is
 // stored when the step succeeds. Dtype and shape must be the variable's.
 func (s *Scope) Assign(v *Variable, t Tensor) {
+	s.owns(t)
 	if t.DType() != v.DType() || !t.Shape().Equal(v.Shape()) {
 		panic(fmt.Errorf("keras: assigning %v %v to variable %q of %v %v", t.DType(), t.Shape(), v.Path(), v.DType(), v.Shape()))
 	}

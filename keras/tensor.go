@@ -46,17 +46,29 @@ func (t Tensor) check() {
 	}
 }
 
+// sameStep refuses tensors of two steps.
+func sameStep(name string, a, b Tensor) {
+	a.check()
+	b.check()
+	if a.scope != b.scope {
+		panic(fmt.Errorf("keras: %s of tensors of two different steps", name))
+	}
+}
+
+// floating refuses tensors that are no floating-point numbers.
+func (t Tensor) floating(what string) {
+	if d := t.DType(); d != tensor.Float32 && d != tensor.Float64 {
+		panic(fmt.Errorf("keras: %s of a %v tensor of shape %v, want float32 or float64", what, d, t.Shape()))
+	}
+}
+
 // with is another tensor of the same step.
 func (t Tensor) with(n engine.Node) Tensor { return Tensor{scope: t.scope, node: n} }
 
 // combine applies an operation to two tensors of one step, of which one may have
 // dimensions of 1, or fewer dimensions, that are repeated.
 func combine(name string, a, b Tensor, op func(a, b engine.Node) engine.Node) Tensor {
-	a.check()
-	b.check()
-	if a.scope != b.scope {
-		panic(fmt.Errorf("keras: %s of tensors of two different steps", name))
-	}
+	sameStep(name, a, b)
 	if a.DType() != b.DType() {
 		panic(fmt.Errorf("keras: %s of a %v and a %v tensor; use Cast", name, a.DType(), b.DType()))
 	}

@@ -21,6 +21,7 @@ type Variable struct {
 	path      string
 	trainable bool
 	value     *engine.Value
+	restored  bool // from a checkpoint, and not assigned by the program since
 }
 
 // VariableOptions are the options of NewVariable; nil means the zero value.
@@ -103,6 +104,7 @@ func (v *Variable) Assign(t *tensor.Tensor) error {
 		return err
 	}
 	v.set(fresh)
+	v.restored = false
 	return nil
 }
 
@@ -171,5 +173,9 @@ type staged struct {
 	fresh *engine.Value
 }
 
-func (s *staged) Commit()  { s.v.set(s.fresh) }
+func (s *staged) Commit() {
+	s.v.set(s.fresh)
+	s.v.restored = true
+}
+
 func (s *staged) Discard() { s.fresh.Release() }

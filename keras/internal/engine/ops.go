@@ -159,11 +159,15 @@ func Gradients(loss Node, to []Node) []Node {
 	return nodes
 }
 
-// Depends tells of each node whether a value was computed from it.
+// Depends tells of each node whether a value was computed from it by operations
+// that have a derivative: Stop, comparisons and integers end the way.
 func Depends(value Node, on []Node) []bool {
 	seen := map[*graph.Node]bool{value.n: true}
 	queue := []*graph.Node{value.n}
 	for i := 0; i < len(queue); i++ {
+		if queue[i].StopGradient() || !queue[i].DType().IsFloat() {
+			continue
+		}
 		for _, input := range queue[i].Inputs() {
 			if !seen[input] {
 				seen[input] = true
