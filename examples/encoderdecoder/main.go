@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log"
 	"math/rand/v2"
 
@@ -100,8 +101,8 @@ func run(ctx context.Context) error {
 }
 
 // resume restores the newest good checkpoint of a folder. If there are some and
-// all of them are damaged it says so, and the objects start from scratch: the
-// models are not built yet, so nothing was restored in part.
+// all of them are damaged, or miss a file, it says so, and the objects start from
+// scratch: the models are not built yet, so nothing was restored in part.
 func resume(ctx context.Context, folder string, objects ckpt.Objects) (*ckpt.Manager, error) {
 	manager, err := ckpt.NewManager(ckpt.New(objects), folder, &ckpt.ManagerOptions{MaxToKeep: 5})
 	if err != nil {
@@ -109,8 +110,8 @@ func resume(ctx context.Context, folder string, objects ckpt.Objects) (*ckpt.Man
 	}
 	resumed, err := manager.Resume(ctx, nil)
 	switch {
-	case errors.Is(err, ckpt.ErrCorrupt):
-		fmt.Printf("%v\nNo good checkpoint in %s, starting from scratch.\n", err, folder)
+	case errors.Is(err, ckpt.ErrCorrupt), errors.Is(err, fs.ErrNotExist): // a missing file is no corrupt one
+		fmt.Printf("%v\nStarting from scratch with %s all the same; new checkpoints get higher numbers.\n", err, folder)
 		return manager, nil
 	case err != nil:
 		return nil, err

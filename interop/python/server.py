@@ -214,6 +214,36 @@ def write_tensors(prefix, names, tensors):
 
 
 @call
+def write_slices(prefix, names, specs, tensors):
+    """Writes tensors and slices, "full_shape slice", with SaveV2."""
+    tf.raw_ops.SaveV2(prefix=prefix, tensor_names=names, shape_and_slices=specs, tensors=[decode(t) for t in tensors])
+
+
+@call
+def read_slices(prefix, names, specs, dtypes):
+    """Reads tensors and slices with RestoreV2."""
+    values = tf.raw_ops.RestoreV2(prefix=prefix, tensor_names=names, shape_and_slices=specs, dtypes=[tf.as_dtype(d) for d in dtypes])
+    return [encode(v) for v in values]
+
+
+@call
+def merge(prefixes, destination, delete_old_dirs):
+    """Merges checkpoints; gives what is left in the folders of the inputs, None for a folder that is gone."""
+    tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=prefixes, destination_prefix=destination, delete_old_dirs=delete_old_dirs)
+    folders = [os.path.dirname(p) for p in prefixes]
+    return [files(folder) if os.path.isdir(folder) else None for folder in folders]
+
+
+@call
+def write_sharded(prefix, tensors, max_shard_size):
+    """Writes a checkpoint of variables, {name: tensor}, in shards of at most so many bytes."""
+    from tensorflow.python.checkpoint.sharding import sharding_policies
+    variables = {name: tf.Variable(decode(spec)) for name, spec in tensors.items()}
+    policy = sharding_policies.MaxShardSizePolicy(max_shard_size)
+    tf.train.Checkpoint(**variables).write(prefix, options=tf.train.CheckpointOptions(experimental_sharding_callback=policy))
+
+
+@call
 def latest(directory):
     return tf.train.latest_checkpoint(directory)
 

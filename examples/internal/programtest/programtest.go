@@ -18,8 +18,14 @@ import (
 // Build compiles the program in the current folder once for a test.
 func Build(t *testing.T) string {
 	t.Helper()
+	return BuildOf(t, ".")
+}
+
+// BuildOf compiles the program in another folder, such as ../sequential.
+func BuildOf(t *testing.T, folder string) string {
+	t.Helper()
 	binary := filepath.Join(t.TempDir(), "program.exe")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", binary, folder).CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	return binary
