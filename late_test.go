@@ -119,15 +119,15 @@ func TestUnplaced(t *testing.T) {
 	track(t, decoder, "dense", stored)
 	optimizer := new(ckpt.Node)
 	track(t, optimizer, "moments", moments)
-	if _, err := newManager(t, ckpt.New(ckpt.Objects{"decoder": decoder, "optimizer": optimizer}), dir, nil).Save(t.Context(), nil); err != nil {
+	if _, err := newManager(t, ckpt.New(ckpt.Objects{"model": holder(t, "decoder", decoder), "optimizer": optimizer}), dir, nil).Save(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 
-	const instead = "(root).decoder.dense.kernel, (root).optimizer.moments.0, (root).optimizer.moments.1"
+	const instead = "(root).model.decoder.dense.kernel, (root).optimizer.moments.0, (root).optimizer.moments.1"
 	fresh := func(encoder *ckpt.Node) ckpt.Objects {
 		optimizer := new(ckpt.Node)
 		track(t, optimizer, "moments", ckpt.NewList())
-		return ckpt.Objects{"encoder": encoder, "optimizer": optimizer}
+		return ckpt.Objects{"model": holder(t, "encoder", encoder), "optimizer": optimizer}
 	}
 	dense := new(ckpt.Node)
 	encoder := new(ckpt.Node)
@@ -136,12 +136,47 @@ func TestUnplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := dense.Track("kernel", ckpt.NewScalar("kernel", float32(1)))
-	if want := "it does not know (root).encoder.dense, but has " + instead + ": is it"; err == nil || !strings.Contains(err.Error(), want) {
+	if want := "it does not know (root).model.encoder.dense, but has " + instead + ": is it"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 
 	_, err = newManager(t, ckpt.New(fresh(layerOf(t, "kernel"))), dir, nil).Resume(t.Context(), nil)
-	if want := "(root).encoder.kernel; it has " + instead + ", which the program has not"; err == nil || !strings.Contains(err.Error(), want) {
+	if want := "(root).model.encoder.kernel; it has " + instead + ", which the program has not"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// holder is an object with one child.
+func holder(t *testing.T, name string, child ckpt.Trackable) *ckpt.Node {
+	t.Helper()
+	n := new(ckpt.Node)
+	track(t, n, name, child)
+	return n
+}
+
+// A checkpoint that has another object in the place of one that holds no values
+// yet is another program's: Resume says so before anything is restored.
+func TestLateStrangers(t *testing.T) {
+	dir := t.TempDir()
+	step := ckpt.NewScalar("step", int64(3))
+	if _, err := newManager(t, ckpt.New(ckpt.Objects{"encoder": layerOf(t, "kernel"), "step": step}), dir, nil).Save(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	other := ckpt.NewScalar("step", int64(0))
+	m := newManager(t, ckpt.New(ckpt.Objects{"decoder": new(ckpt.Node), "step": other}), dir, nil)
+	_, err := m.Resume(t.Context(), nil)
+	if !errors.Is(err, ckpt.ErrMismatch) || !strings.Contains(err.Error(), "(root).decoder") || !strings.Contains(err.Error(), "(root).encoder.kernel") {
+		t.Errorf("got %v, want ErrMismatch that names both sides", err)
+	}
+	if other.Value() != 0 {
+		t.Errorf("the step was restored: %d", other.Value())
+	}
+	if _, err := m.Resume(t.Context(), &ckpt.ResumeOptions{AllowPartial: true}); err != nil || other.Value() != 3 {
+		t.Errorf("AllowPartial: step %d, %v", other.Value(), err)
+	}
+	// What is new, with nothing in its place, may start.
+	more := newManager(t, ckpt.New(ckpt.Objects{"encoder": layerOf(t, "kernel"), "extra": new(ckpt.Node), "step": other}), dir, nil)
+	if _, err := more.Resume(t.Context(), nil); err != nil {
+		t.Error(err)
 	}
 }

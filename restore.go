@@ -251,6 +251,13 @@ func (l *loading) checkComplete(m *matching) error {
 			Hint:   m.leftOver() + "to let these objects keep the values they have, set ResumeOptions.AllowPartial",
 		}
 	}
+	if names := m.strangers(w); len(names) > 0 {
+		return &UnmatchedError{
+			Reason: fmt.Sprintf("ckpt: %s does not know %s of the program, nothing was restored", l.at.prefix, count(len(names), "object")),
+			Names:  names,
+			Hint:   m.leftOver() + "to let these objects start from scratch, set ResumeOptions.AllowPartial",
+		}
+	}
 	var surplus []string
 	for _, p := range m.parks {
 		if _, fixed := p.object.(fixedLayout); fixed && m.r.bound[p.node] == nil {
@@ -265,6 +272,27 @@ func (l *loading) checkComplete(m *matching) error {
 		}
 	}
 	return nil
+}
+
+// strangers names the objects right below the root that the checkpoint does not
+// have, if it has others there instead: a checkpoint of another program. They may
+// hold no values yet, so that nothing else tells.
+func (m *matching) strangers(w *walker) (names []string) {
+	stored := m.r.graph.ChildMap(0)
+	instead := false
+	for name, node := range stored {
+		instead = instead || name != counterName && m.r.bound[node] == nil && m.r.graph.Nodes[node].MayHaveValues()
+	}
+	if !instead {
+		return nil
+	}
+	bound := m.r.objects()
+	for _, e := range w.edges[0] {
+		if _, ok := stored[e.Name]; !ok && e.Name != counterName && !bound[w.objects[e.Node]] {
+			names = append(names, w.name(e.Node))
+		}
+	}
+	return names
 }
 
 // leftOver begins a hint with what the checkpoint has and the program has not.

@@ -186,8 +186,8 @@ func fails(t *testing.T, folder, binary string, want ...string) {
 	}
 }
 
-// otherSide puts the checkpoints of one where those of the other belong. That
-// shows when the model appears, in the first step, before anything is changed.
+// otherSide puts the checkpoints of one where those of the other belong. Resume
+// says so, although the model has no variables yet.
 func otherSide(t *testing.T, binary string) {
 	for from, to := range map[string]string{enc: dec, dec: enc} {
 		t.Run(from, func(t *testing.T) {
@@ -196,9 +196,13 @@ func otherSide(t *testing.T, binary string) {
 			pt.Remove(t, filepath.Join(folder, to))
 			pt.Copy(t, filepath.Join(folder, to), filepath.Join(folder, from))
 			model, other := strings.TrimSuffix(to, "_checkpoints"), strings.TrimSuffix(from, "_checkpoints")
-			fails(t, folder, binary, restored(enc, 1), restored(dec, 1),
-				fmt.Sprintf("ckpt: %s, from which this program resumed, has no values for 2 objects that appeared now: (root).%s.dense._kernel, (root).%s.dense.bias; "+
-					"it does not know (root).%s.dense, but has (root).%s.dense._kernel, (root).%s.dense.bias…", pt.Prefix(to, 1), model, model, model, other, other))
+			var want []string
+			if to == dec {
+				want = append(want, restored(enc, 1))
+			}
+			fails(t, folder, binary, append(want,
+				fmt.Sprintf("ckpt: %s does not know 1 object of the program, nothing was restored: (root).%s; it has (root).%s.dense._kernel, (root).%s.dense.bias…",
+					pt.Prefix(to, 1), model, other, other))...)
 		})
 	}
 }
@@ -220,8 +224,8 @@ func strangers(t *testing.T, binary string) {
 	for name, want := range map[string][]string{
 		"keras2-legacy-adam-slots": {fmt.Sprintf(misfit, 133)},
 		"keras3-train-checkpoint":  {fmt.Sprintf(misfit, 1)},
-		"keras2-new-optimizer-savedmodel": {restored(enc, 0)[:len("Restored from checkpoint: ")] + filepath.Join(enc, "variables"), scratch,
-			"ckpt: " + filepath.Join(enc, "variables") + ", from which this program resumed, has no values for 2 objects that appeared now: (root).encoder.dense._kernel, …"},
+		"keras2-new-optimizer-savedmodel": {"ckpt: encoder_checkpoints holds no checkpoint that can be used. …",
+			"  refused " + filepath.Join(enc, "variables") + ": ckpt: " + filepath.Join(enc, "variables") + " does not know 1 object of the program, nothing was restored: (root).encoder; …"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()
