@@ -143,6 +143,26 @@ func TestGoldenG1(t *testing.T) {
 	}
 }
 
+// AMSGrad divides by the largest second moment so far, also when it falls.
+func TestAMSGradKeepsLargest(t *testing.T) {
+	w := keras.NewVariable(of[float32](t, tensor.Shape{1}, 1), nil)
+	adam := keras.NewAdamWith(&keras.AdamOptions{AMSGrad: true})
+	step := applyStep(adam, []*keras.Variable{w})
+	var v, vHat []float32
+	for _, g := range []float32{10, 0, 20} {
+		if _, err := step.Run(t.Context(), of(t, tensor.Shape{1}, g)); err != nil {
+			t.Fatal(err)
+		}
+		own := adam.Variables()
+		v = append(v, values[float32](t, own[3].Value())...)
+		vHat = append(vHat, values[float32](t, own[4].Value())...)
+	}
+	if v[1] >= v[0] || v[2] <= v[0] {
+		t.Fatalf("the second moments are %v, want them to fall and to rise", v)
+	}
+	sameBits(t, "largest second moments", vHat, []float32{v[0], v[0], v[2]})
+}
+
 // A learning rate that is assigned counts from the next step on.
 func TestAdamAssignLearningRate(t *testing.T) {
 	w := keras.NewVariable(of[float32](t, tensor.Shape{1}, 1), nil)

@@ -89,6 +89,8 @@
 //     optimizer's variables by one.
 //   - A layer that a model calls but does not track is an error; in Keras it is
 //     missing from the checkpoint.
+//   - An optimizer whose iterations were restored and whose moments find no values
+//     is an error at its first step; Keras goes on with moments of zero.
 //   - A step that fails changes nothing; labels outside the classes make it fail.
 //   - Schedules can be tracked, and are then part of the checkpoint.
 package keras

@@ -267,6 +267,23 @@ func TestMomentsMissing(t *testing.T) {
 	}
 }
 
+// An optimizer that has moments keeps them where a plain Restore finds none, as
+// in TensorFlow.
+func TestMomentsKept(t *testing.T) {
+	p := newProgram(t, unbuilt(t), subclassed())
+	p.build(t)
+	status, err := p.manager.Checkpoint().Restore(t.Context(), p.manager.Latest(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status.CheckExistingObjectsMatched() == nil {
+		t.Error("moments without a value count as matched")
+	}
+	if err := p.run(t); err != nil || p.adam.Iterations().Int64() != 6 {
+		t.Errorf("iterations are %d, %v, want 6", p.adam.Iterations().Int64(), err)
+	}
+}
+
 // An optimizer of zero iterations needs no moments.
 func TestMomentsNotYet(t *testing.T) {
 	first := newProgram(t, t.TempDir(), subclassed())

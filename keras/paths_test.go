@@ -52,73 +52,75 @@ func subclassed() *composed { return compose("MyModel", dense(3), dense(2)) }
 // first moment.
 type namedVariable struct{ name, path, moment string }
 
-// Names are those Keras 3.15.1 gives: a subclassed model that is not built
-// closes the names of all below it, a built Sequential keeps its own.
+// nameCases are models and the names of their kernels, as Keras 3.15.1 gives
+// them: a subclassed model that is not built closes the names of all below it, a
+// built Sequential keeps its own.
+var nameCases = []struct {
+	what string
+	make func(t *testing.T) trainable
+	want []namedVariable
+}{
+	{"a layer alone", func(*testing.T) trainable { return dense(3) }, []namedVariable{
+		{"dense/kernel", "dense/kernel", "adam/dense_kernel_momentum"},
+	}},
+	{"sequential", func(*testing.T) trainable { return keras.NewSequential(keras.Input(4), dense(3), dense(2)) }, []namedVariable{
+		{"sequential/dense/kernel", "sequential/dense/kernel", "adam/sequential_dense_kernel_momentum"},
+		{"sequential/dense_1/kernel", "sequential/dense_1/kernel", "adam/sequential_dense_1_kernel_momentum"},
+	}},
+	{"sequential, built by its call", func(*testing.T) trainable { return keras.NewSequential(dense(3), dense(2)) }, []namedVariable{
+		{"sequential/dense/kernel", "sequential/dense/kernel", "adam/sequential_dense_kernel_momentum"},
+		{"sequential/dense_1/kernel", "sequential/dense_1/kernel", "adam/sequential_dense_1_kernel_momentum"},
+	}},
+	{"subclassed", func(*testing.T) trainable { return subclassed() }, []namedVariable{
+		{"my_model/kernel", "my_model/dense/kernel", "adam/my_model_dense_kernel_momentum"},
+		{"my_model/kernel", "my_model/dense_1/kernel", "adam/my_model_dense_1_kernel_momentum"},
+	}},
+	{"sequential in subclassed", func(*testing.T) trainable {
+		return compose("WithSeq", keras.NewSequential(dense(3), dense(2)), dense(1))
+	}, []namedVariable{
+		{"with_seq/kernel", "with_seq/sequential/dense/kernel", "adam/with_seq_sequential_dense_kernel_momentum"},
+		{"with_seq/kernel", "with_seq/sequential/dense_1/kernel", "adam/with_seq_sequential_dense_1_kernel_momentum"},
+		{"with_seq/kernel", "with_seq/dense_2/kernel", "adam/with_seq_dense_2_kernel_momentum"},
+	}},
+	{"built sequential in subclassed", func(*testing.T) trainable {
+		return compose("WithSeq", keras.NewSequential(keras.Input(4), dense(3), dense(2)), dense(1))
+	}, []namedVariable{
+		{"sequential/dense/kernel", "sequential/dense/kernel", "adam/sequential_dense_kernel_momentum"},
+		{"sequential/dense_1/kernel", "sequential/dense_1/kernel", "adam/sequential_dense_1_kernel_momentum"},
+		{"with_seq/kernel", "with_seq/dense_2/kernel", "adam/with_seq_dense_2_kernel_momentum"},
+	}},
+	{"subclassed in subclassed", func(*testing.T) trainable { return compose("Outer", subclassed(), dense(1)) }, []namedVariable{
+		{"outer/kernel", "outer/my_model/dense/kernel", "adam/outer_my_model_dense_kernel_momentum"},
+		{"outer/kernel", "outer/my_model/dense_1/kernel", "adam/outer_my_model_dense_1_kernel_momentum"},
+		{"outer/kernel", "outer/dense_2/kernel", "adam/outer_dense_2_kernel_momentum"},
+	}},
+	{"subclassed in subclassed, called before", func(t *testing.T) trainable {
+		inner := subclassed()
+		m := compose("Outer2", inner, dense(1))
+		callWith(t, inner, of(t, tensor.Shape{2, 4}, make([]float32, 8)...))
+		return m
+	}, []namedVariable{
+		{"my_model/kernel", "my_model/dense/kernel", "adam/my_model_dense_kernel_momentum"},
+		{"my_model/kernel", "my_model/dense_1/kernel", "adam/my_model_dense_1_kernel_momentum"},
+		{"outer2/kernel", "outer2/dense_2/kernel", "adam/outer2_dense_2_kernel_momentum"},
+	}},
+	{"sequential in sequential", func(*testing.T) trainable {
+		return keras.NewSequential(keras.NewSequential(dense(3)), dense(2))
+	}, []namedVariable{
+		{"sequential_1/sequential/dense/kernel", "sequential_1/sequential/dense/kernel", "adam/sequential_1_sequential_dense_kernel_momentum"},
+		{"sequential_1/dense_1/kernel", "sequential_1/dense_1/kernel", "adam/sequential_1_dense_1_kernel_momentum"},
+	}},
+	{"subclassed in sequential", func(*testing.T) trainable {
+		return keras.NewSequential(keras.Input(4), subclassed(), dense(2))
+	}, []namedVariable{
+		{"sequential/my_model/kernel", "sequential/my_model/dense/kernel", "adam/sequential_my_model_dense_kernel_momentum"},
+		{"sequential/my_model/kernel", "sequential/my_model/dense_1/kernel", "adam/sequential_my_model_dense_1_kernel_momentum"},
+		{"sequential/dense_2/kernel", "sequential/dense_2/kernel", "adam/sequential_dense_2_kernel_momentum"},
+	}},
+}
+
 func TestVariableNames(t *testing.T) {
-	keras.ClearSession()
-	for _, test := range []struct {
-		what string
-		make func(t *testing.T) trainable
-		want []namedVariable
-	}{
-		{"a layer alone", func(*testing.T) trainable { return dense(3) }, []namedVariable{
-			{"dense/kernel", "dense/kernel", "adam/dense_kernel_momentum"},
-		}},
-		{"sequential", func(*testing.T) trainable { return keras.NewSequential(keras.Input(4), dense(3), dense(2)) }, []namedVariable{
-			{"sequential/dense/kernel", "sequential/dense/kernel", "adam/sequential_dense_kernel_momentum"},
-			{"sequential/dense_1/kernel", "sequential/dense_1/kernel", "adam/sequential_dense_1_kernel_momentum"},
-		}},
-		{"sequential, built by its call", func(*testing.T) trainable { return keras.NewSequential(dense(3), dense(2)) }, []namedVariable{
-			{"sequential/dense/kernel", "sequential/dense/kernel", "adam/sequential_dense_kernel_momentum"},
-			{"sequential/dense_1/kernel", "sequential/dense_1/kernel", "adam/sequential_dense_1_kernel_momentum"},
-		}},
-		{"subclassed", func(*testing.T) trainable { return subclassed() }, []namedVariable{
-			{"my_model/kernel", "my_model/dense/kernel", "adam/my_model_dense_kernel_momentum"},
-			{"my_model/kernel", "my_model/dense_1/kernel", "adam/my_model_dense_1_kernel_momentum"},
-		}},
-		{"sequential in subclassed", func(*testing.T) trainable {
-			return compose("WithSeq", keras.NewSequential(dense(3), dense(2)), dense(1))
-		}, []namedVariable{
-			{"with_seq/kernel", "with_seq/sequential/dense/kernel", "adam/with_seq_sequential_dense_kernel_momentum"},
-			{"with_seq/kernel", "with_seq/sequential/dense_1/kernel", "adam/with_seq_sequential_dense_1_kernel_momentum"},
-			{"with_seq/kernel", "with_seq/dense_2/kernel", "adam/with_seq_dense_2_kernel_momentum"},
-		}},
-		{"built sequential in subclassed", func(*testing.T) trainable {
-			return compose("WithSeq", keras.NewSequential(keras.Input(4), dense(3), dense(2)), dense(1))
-		}, []namedVariable{
-			{"sequential/dense/kernel", "sequential/dense/kernel", "adam/sequential_dense_kernel_momentum"},
-			{"sequential/dense_1/kernel", "sequential/dense_1/kernel", "adam/sequential_dense_1_kernel_momentum"},
-			{"with_seq/kernel", "with_seq/dense_2/kernel", "adam/with_seq_dense_2_kernel_momentum"},
-		}},
-		{"subclassed in subclassed", func(*testing.T) trainable { return compose("Outer", subclassed(), dense(1)) }, []namedVariable{
-			{"outer/kernel", "outer/my_model/dense/kernel", "adam/outer_my_model_dense_kernel_momentum"},
-			{"outer/kernel", "outer/my_model/dense_1/kernel", "adam/outer_my_model_dense_1_kernel_momentum"},
-			{"outer/kernel", "outer/dense_2/kernel", "adam/outer_dense_2_kernel_momentum"},
-		}},
-		{"subclassed in subclassed, called before", func(t *testing.T) trainable {
-			inner := subclassed()
-			m := compose("Outer2", inner, dense(1))
-			callWith(t, inner, of(t, tensor.Shape{2, 4}, make([]float32, 8)...))
-			return m
-		}, []namedVariable{
-			{"my_model/kernel", "my_model/dense/kernel", "adam/my_model_dense_kernel_momentum"},
-			{"my_model/kernel", "my_model/dense_1/kernel", "adam/my_model_dense_1_kernel_momentum"},
-			{"outer2/kernel", "outer2/dense_2/kernel", "adam/outer2_dense_2_kernel_momentum"},
-		}},
-		{"sequential in sequential", func(*testing.T) trainable {
-			return keras.NewSequential(keras.NewSequential(dense(3)), dense(2))
-		}, []namedVariable{
-			{"sequential_1/sequential/dense/kernel", "sequential_1/sequential/dense/kernel", "adam/sequential_1_sequential_dense_kernel_momentum"},
-			{"sequential_1/dense_1/kernel", "sequential_1/dense_1/kernel", "adam/sequential_1_dense_1_kernel_momentum"},
-		}},
-		{"subclassed in sequential", func(*testing.T) trainable {
-			return keras.NewSequential(keras.Input(4), subclassed(), dense(2))
-		}, []namedVariable{
-			{"sequential/my_model/kernel", "sequential/my_model/dense/kernel", "adam/sequential_my_model_dense_kernel_momentum"},
-			{"sequential/my_model/kernel", "sequential/my_model/dense_1/kernel", "adam/sequential_my_model_dense_1_kernel_momentum"},
-			{"sequential/dense_2/kernel", "sequential/dense_2/kernel", "adam/sequential_dense_2_kernel_momentum"},
-		}},
-	} {
+	for _, test := range nameCases {
 		t.Run(test.what, func(t *testing.T) {
 			keras.ClearSession()
 			m := test.make(t)
@@ -185,6 +187,56 @@ func TestVariableOrder(t *testing.T) {
 	want = []string{"sh/first/kernel", "sh/first/bias", "sh/inner/shared/kernel", "sh/inner/shared/bias", "sh/inner/last/kernel", "sh/inner/last/bias"}
 	if got := paths(sh.Variables()); !slices.Equal(got, want) {
 		t.Errorf("shared: got %v, want %v", got, want)
+	}
+}
+
+// A part may lead back to the whole, as for any objects of a checkpoint.
+func TestVariablesOfCircle(t *testing.T) {
+	inner := subclassed()
+	outer := compose("Outer", inner)
+	keras.Sublayer(inner, "outer", outer)
+	callWith(t, outer, of(t, tensor.Shape{2, 4}, make([]float32, 8)...))
+	if got := len(outer.Variables()); got != 4 {
+		t.Errorf("%d variables, want 4", got)
+	}
+}
+
+// Models that cannot be are refused when they are made.
+func TestSequentialImpossible(t *testing.T) {
+	same := func() keras.Layer { return keras.DenseWith(1, nil, &keras.DenseOptions{Name: "same"}) }
+	for _, test := range []struct {
+		name, want string
+		layers     func() []keras.Layer
+	}{
+		{"no layers", "without layers", func() []keras.Layer { return nil }},
+		{"nil", "nil", func() []keras.Layer { return []keras.Layer{dense(1), nil} }},
+		{"an input that is not the first", "Input", func() []keras.Layer { return []keras.Layer{dense(1), keras.Input(1)} }},
+		{"one name twice", `"same"`, func() []keras.Layer { return []keras.Layer{same(), same()} }},
+		{"a layer that cannot take the input", "[1]", func() []keras.Layer { return []keras.Layer{keras.Input(), dense(1)} }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			defer func() {
+				err, _ := recover().(error)
+				wantError(t, err, test.want)
+			}()
+			keras.NewSequential(test.layers()...)
+		})
+	}
+}
+
+// A layer that a model calls and does not track would be in no checkpoint.
+func TestUntrackedLayer(t *testing.T) {
+	for name, m := range map[string]*composed{
+		"beside a tracked one": compose("MyModel", dense(3)),
+		"alone":                compose("MyModel"),
+	} {
+		m.parts = append(m.parts, keras.DenseWith(2, nil, &keras.DenseOptions{Name: "stray"}))
+		t.Run(name, func(t *testing.T) {
+			_, err := runStep(t, func(_ *keras.Scope, in []keras.Tensor) []keras.Tensor {
+				return []keras.Tensor{m.Call(in[0])}
+			}, of(t, tensor.Shape{2, 4}, make([]float32, 8)...))
+			wantError(t, err, "MyModel", "stray/kernel", "keras.Sublayer")
+		})
 	}
 }
 

@@ -184,6 +184,7 @@ func TestStepMistakes(t *testing.T) {
 		}, []string{"predictions", "int64"}},
 		{"softmax of integers", []*tensor.Tensor{whole}, func(s *keras.Scope, in tensors) tensors { return tensors{keras.Softmax(in[0])} }, []string{"Softmax", "int64"}},
 		{"logarithm of integers", []*tensor.Tensor{whole}, func(s *keras.Scope, in tensors) tensors { return tensors{keras.Log(in[0])} }, []string{"Log", "int64"}},
+		{"check of integers", []*tensor.Tensor{whole}, func(s *keras.Scope, in tensors) tensors { return tensors{keras.CheckNumerics("count", in[0])} }, []string{"CheckNumerics", "int64"}},
 		{"softmax of a scalar", nil, func(s *keras.Scope, in tensors) tensors { return tensors{keras.Softmax(s.Scalar(1))} }, []string{"Softmax", "scalar"}},
 		{"assigning another shape", []*tensor.Tensor{matrix}, func(s *keras.Scope, in tensors) tensors { s.Assign(w, in[0]); return nil }, []string{`"weight"`, "[2,3]", "[2]"}},
 		{"assigning another dtype", []*tensor.Tensor{whole}, func(s *keras.Scope, in tensors) tensors { s.Assign(w, in[0]); return nil }, []string{`"weight"`, "int64", "float32"}},
@@ -212,17 +213,21 @@ func TestTensorUsedLater(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	for name, fn := range map[string]func(s *keras.Scope) keras.Tensor{
-		"result":      func(s *keras.Scope) keras.Tensor { return kept },
-		"operation":   func(s *keras.Scope) keras.Tensor { return keras.Add(s.Scalar(1), kept) },
-		"assignment":  func(s *keras.Scope) keras.Tensor { s.Assign(v, kept); return s.Read(v) },
-		"loss":        func(s *keras.Scope) keras.Tensor { return s.Tape().Gradient(kept, v)[0] },
-		"scope":       func(s *keras.Scope) keras.Tensor { return scope.Read(v) },
-		"scope's one": func(s *keras.Scope) keras.Tensor { return scope.Scalar(1) },
+	const ofTensor, ofScope = "belongs to the call of the step", "Scope cannot be used after"
+	for _, test := range []struct {
+		name, want string
+		fn         func(s *keras.Scope) keras.Tensor
+	}{
+		{"result", "no value of this step", func(*keras.Scope) keras.Tensor { return kept }},
+		{"operation", ofTensor, func(s *keras.Scope) keras.Tensor { return keras.Add(s.Scalar(1), kept) }},
+		{"assignment", ofTensor, func(s *keras.Scope) keras.Tensor { s.Assign(v, kept); return s.Read(v) }},
+		{"loss", ofTensor, func(s *keras.Scope) keras.Tensor { return s.Tape().Gradient(kept, v)[0] }},
+		{"variable", ofScope, func(*keras.Scope) keras.Tensor { return scope.Read(v) }},
+		{"constant", ofScope, func(*keras.Scope) keras.Tensor { return scope.Scalar(1) }},
 	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := runStep(t, func(s *keras.Scope, in tensors) tensors { return tensors{fn(s)} })
-			wantError(t, err, "step")
+		t.Run(test.name, func(t *testing.T) {
+			_, err := runStep(t, func(s *keras.Scope, in tensors) tensors { return tensors{test.fn(s)} })
+			wantError(t, err, test.want)
 		})
 	}
 }
@@ -233,27 +238,36 @@ func TestTensorsOfTwoSteps(t *testing.T) {
 	v := scalar(t, 1)
 	adam := keras.NewAdam()
 	matrix, labels := of[float32](t, tensor.Shape{1, 1}, 1), of[int64](t, tensor.Shape{1}, 0)
-	for name, fn := range map[string]func(s *keras.Scope, inner, outer tensors) keras.Tensor{
-		"result":  func(s *keras.Scope, _, outer tensors) keras.Tensor { return outer[0] },
-		"sum":     func(s *keras.Scope, inner, outer tensors) keras.Tensor { return keras.Add(inner[0], outer[0]) },
-		"product": func(s *keras.Scope, inner, outer tensors) keras.Tensor { return keras.MatMul(inner[0], outer[0]) },
-		"cross-entropy": func(s *keras.Scope, inner, outer tensors) keras.Tensor {
+	for _, test := range []struct {
+		name, want string
+		fn         func(s *keras.Scope, inner, outer tensors) keras.Tensor
+	}{
+		{"result", "no value of this step", func(_ *keras.Scope, _, outer tensors) keras.Tensor { return outer[0] }},
+		{"sum", "Add of tensors of two different steps", func(_ *keras.Scope, inner, outer tensors) keras.Tensor {
+			return keras.Add(inner[0], outer[0])
+		}},
+		{"product", "MatMul of tensors of two different steps", func(_ *keras.Scope, inner, outer tensors) keras.Tensor {
+			return keras.MatMul(inner[0], outer[0])
+		}},
+		{"cross-entropy", "cross-entropy of tensors of two different steps", func(_ *keras.Scope, inner, outer tensors) keras.Tensor {
 			return keras.SparseCategoricalCrossentropy(outer[1], inner[0])
-		},
-		"assignment": func(s *keras.Scope, _, outer tensors) keras.Tensor {
+		}},
+		{"assignment", "used in another one", func(s *keras.Scope, _, outer tensors) keras.Tensor {
 			s.Assign(v, keras.Sum(outer[0]))
 			return s.Read(v)
-		},
-		"gradient": func(s *keras.Scope, _, outer tensors) keras.Tensor { return s.Tape().Gradient(outer[0], v)[0] },
-		"update": func(s *keras.Scope, _, outer tensors) keras.Tensor {
+		}},
+		{"gradient", "another step than the tape", func(s *keras.Scope, _, outer tensors) keras.Tensor {
+			return s.Tape().Gradient(outer[0], v)[0]
+		}},
+		{"update", "used in another one", func(s *keras.Scope, _, outer tensors) keras.Tensor {
 			adam.Apply(s, tensors{keras.Sum(outer[0])}, []*keras.Variable{v})
 			return s.Read(v)
-		},
+		}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			_, err := runStep(t, func(_ *keras.Scope, outer tensors) tensors {
-				_, err := runStep(t, func(s *keras.Scope, inner tensors) tensors { return tensors{fn(s, inner, outer)} }, matrix, labels)
-				wantError(t, err, "step")
+				_, err := runStep(t, func(s *keras.Scope, inner tensors) tensors { return tensors{test.fn(s, inner, outer)} }, matrix, labels)
+				wantError(t, err, test.want)
 				return outer
 			}, matrix, labels)
 			if err != nil {

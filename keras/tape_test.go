@@ -22,61 +22,57 @@ func gradients(t *testing.T, fn func(s *keras.Scope) []keras.Tensor) []float64 {
 	return list
 }
 
+// tapeCases are derivatives at v = 3 and w = 5.
+var tapeCases = []struct {
+	name string
+	fn   func(s *keras.Scope, v, w *keras.Variable) []keras.Tensor
+	want []float64
+}{
+	{"of a product", func(s *keras.Scope, v, w *keras.Variable) []keras.Tensor {
+		return s.Tape().Gradient(keras.Multiply(s.Read(v), s.Read(w)), v, w)
+	}, []float64{5, 3}},
+	{"two tapes", func(s *keras.Scope, v, w *keras.Variable) []keras.Tensor {
+		one, two := s.Tape(), s.Tape()
+		product, square := keras.Multiply(s.Read(v), s.Read(w)), keras.Square(s.Read(v))
+		return append(one.Gradient(product, v, w), two.Gradient(square, v)...)
+	}, []float64{5, 3, 6}},
+	{"a tape asked twice", func(s *keras.Scope, v, w *keras.Variable) []keras.Tensor {
+		tape := s.Tape()
+		loss := keras.Square(s.Read(v))
+		return append(tape.Gradient(loss, v), tape.Gradient(keras.Add(loss, s.Read(w)), v, w)...)
+	}, []float64{6, 6, 1}},
+	{"of a variable named twice", func(s *keras.Scope, v, w *keras.Variable) []keras.Tensor {
+		return s.Tape().Gradient(keras.Square(s.Read(v)), v, v)
+	}, []float64{6, 6}},
+	{"of a loss that is no scalar", func(s *keras.Scope, v, w *keras.Variable) []keras.Tensor {
+		return s.Tape().Gradient(keras.Divide(keras.MatMul(rows(s, v, w), column(s, v)), s.Scalar(2)), v, w)
+	}, []float64{5.5, 1.5}}, // (v·v + w·v) / 2
+	{"not through an assignment", func(s *keras.Scope, v, w *keras.Variable) []keras.Tensor {
+		s.Assign(v, keras.Multiply(s.Read(w), s.Scalar(2)))
+		return s.Tape().Gradient(keras.Multiply(s.Read(v), s.Scalar(3)), v)
+	}, []float64{3}},
+	{"before and after an assignment", func(s *keras.Scope, v, w *keras.Variable) []keras.Tensor {
+		before := s.Read(v)
+		s.Assign(v, s.Scalar(7))
+		return s.Tape().Gradient(keras.Add(before, keras.Square(s.Read(v))), v)
+	}, []float64{15}}, // 1 + 2·7
+	{"beside a stopped part", func(s *keras.Scope, v, w *keras.Variable) []keras.Tensor {
+		return s.Tape().Gradient(keras.Multiply(s.Read(v), keras.StopGradient(s.Read(v))), v)
+	}, []float64{3}},
+	{"of zero at the corner", func(s *keras.Scope, v, w *keras.Variable) []keras.Tensor {
+		return s.Tape().Gradient(keras.ReLU(keras.Subtract(s.Read(v), s.Scalar(3))), v)
+	}, []float64{0}},
+	{"of zero for a unit that is off", func(s *keras.Scope, v, w *keras.Variable) []keras.Tensor {
+		return s.Tape().Gradient(keras.ReLU(keras.Negative(s.Read(v))), v)
+	}, []float64{0}},
+}
+
 // Derivatives are those of TensorFlow's GradientTape.
 func TestTape(t *testing.T) {
-	type tensors = []keras.Tensor
-	v, w := scalar(t, 3), scalar(t, 5)
-	for _, test := range []struct {
-		name string
-		fn   func(s *keras.Scope) tensors
-		want []float64
-	}{
-		{"of a product", func(s *keras.Scope) tensors {
-			return s.Tape().Gradient(keras.Multiply(s.Read(v), s.Read(w)), v, w)
-		}, []float64{5, 3}},
-		{"two tapes", func(s *keras.Scope) tensors {
-			one, two := s.Tape(), s.Tape()
-			product, square := keras.Multiply(s.Read(v), s.Read(w)), keras.Square(s.Read(v))
-			return append(one.Gradient(product, v, w), two.Gradient(square, v)...)
-		}, []float64{5, 3, 6}},
-		{"a tape asked twice", func(s *keras.Scope) tensors {
-			tape := s.Tape()
-			loss := keras.Square(s.Read(v))
-			return append(tape.Gradient(loss, v), tape.Gradient(keras.Add(loss, s.Read(w)), v, w)...)
-		}, []float64{6, 6, 1}},
-		{"of a variable named twice", func(s *keras.Scope) tensors {
-			return s.Tape().Gradient(keras.Square(s.Read(v)), v, v)
-		}, []float64{6, 6}},
-		{"of a loss that is no scalar", func(s *keras.Scope) tensors {
-			return s.Tape().Gradient(keras.Divide(keras.MatMul(rows(s, v, w), column(s, v)), s.Scalar(2)), v, w)
-		}, []float64{5.5, 1.5}}, // (v·v + w·v) / 2
-		{"not through an assignment", func(s *keras.Scope) tensors {
-			s.Assign(v, keras.Multiply(s.Read(w), s.Scalar(2)))
-			return s.Tape().Gradient(keras.Multiply(s.Read(v), s.Scalar(3)), v)
-		}, []float64{3}},
-		{"before and after an assignment", func(s *keras.Scope) tensors {
-			before := s.Read(v)
-			s.Assign(v, s.Scalar(7))
-			return s.Tape().Gradient(keras.Add(before, keras.Square(s.Read(v))), v)
-		}, []float64{15}}, // 1 + 2·7
-		{"beside a stopped part", func(s *keras.Scope) tensors {
-			return s.Tape().Gradient(keras.Multiply(s.Read(v), keras.StopGradient(s.Read(v))), v)
-		}, []float64{3}},
-		{"of zero for a unit that is off", func(s *keras.Scope) tensors {
-			return s.Tape().Gradient(keras.ReLU(keras.Negative(s.Read(v))), v)
-		}, []float64{0}},
-	} {
+	for _, test := range tapeCases {
 		t.Run(test.name, func(t *testing.T) {
-			for _, x := range []*keras.Variable{v, w} {
-				start := float32(3)
-				if x == w {
-					start = 5
-				}
-				if err := x.Assign(of(t, nil, start)); err != nil {
-					t.Fatal(err)
-				}
-			}
-			got := gradients(t, test.fn)
+			v, w := scalar(t, 3), scalar(t, 5)
+			got := gradients(t, func(s *keras.Scope) []keras.Tensor { return test.fn(s, v, w) })
 			if len(got) != len(test.want) {
 				t.Fatalf("got %v, want %v", got, test.want)
 			}
