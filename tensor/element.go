@@ -8,7 +8,8 @@ import (
 )
 
 // Element is a Go type whose values are tensor elements. float16, bfloat16 and
-// the smaller types have no Go type: read them with [Tensor.Bytes].
+// the smaller types have no Go type: read them with [Floats], [Ints] or
+// [Tensor.Bytes].
 type Element interface {
 	~float32 | ~float64 | ~int8 | ~int16 | ~int32 | ~int64 |
 		~uint8 | ~uint16 | ~uint32 | ~uint64 | ~bool | ~complex64 | ~complex128
