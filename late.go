@@ -102,6 +102,24 @@ func (n *Node) adoptLate(fresh []edge) {
 	}
 }
 
+// checkDoubles refuses what appears in the place of a stored object that another
+// object has taken, where everything must fit: the objects are not in the order
+// in which they were saved.
+func (m *matching) checkDoubles() error {
+	if !m.r.complete || len(m.doubles) == 0 {
+		return nil
+	}
+	var names []string
+	for _, node := range m.doubles {
+		names = append(names, m.r.name(node))
+	}
+	return &UnmatchedError{
+		Reason: fmt.Sprintf("ckpt: %s, from which this program resumed, has one object where the program has two", m.r.files.prefix),
+		Names:  names,
+		Hint:   "were layers reordered, added or removed, so that an optimizer's lists differ? To give each the values of its own place, set ResumeOptions.AllowPartial",
+	}
+}
+
 // without lists the objects at and below edges that have values and were not
 // restored, by their path from there.
 func without(edges []edge, restored func(object Trackable) bool) []string {

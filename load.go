@@ -138,10 +138,13 @@ func restoreWaiting(ctx context.Context, starts []start, check func() error) (er
 	for len(starts) > 0 {
 		r := starts[0].p.r
 		m := r.newMatching()
-		m.newer = newer
+		m.newer, m.late = newer, true
 		rounds = append(rounds, m)
 		for ; len(starts) > 0 && starts[0].p.r == r; starts = starts[1:] {
 			m.add(starts[0].p.node, starts[0].object)
+		}
+		if err := m.checkDoubles(); err != nil {
+			return err
 		}
 		rd, err := m.prepare(ctx)
 		if err != nil {

@@ -33,6 +33,7 @@ type matching struct {
 	create   []slotRestoration         // slot variables for the optimizer to make
 	doubles  []int                     // nodes that two objects claim
 	failed   error
+	late     bool // objects that appeared after the restore
 }
 
 type pair struct {
@@ -452,7 +453,11 @@ func (m *matching) check(ctx context.Context, rd *bundle.Reader, reads []read) e
 	}
 	const shown = 20
 	var b strings.Builder
-	fmt.Fprintf(&b, "ckpt: %s does not fit the program, nothing was restored (%d of %d values differ)", m.r.files.prefix, len(misfits), len(reads))
+	nothing := "nothing was restored"
+	if m.late {
+		nothing = "none of the objects that appeared now was set"
+	}
+	fmt.Fprintf(&b, "ckpt: %s does not fit the program, %s (%d of %d values differ)", m.r.files.prefix, nothing, len(misfits), len(reads))
 	for i, err := range misfits {
 		if i == shown {
 			fmt.Fprintf(&b, "\n  … and %d more", len(misfits)-shown)

@@ -32,11 +32,12 @@ type SaveOptions struct {
 	// (enable_async). The files exist, and survive a power loss, when Wait has
 	// returned nil or Done was called without an error; an error also comes back
 	// from the next save, which then does nothing else. The context is that of
-	// the writing, too. Values that say they are stable are held as they are,
+	// the writing, too: one that ends with Ctrl-C ends the save with it, see
+	// context.WithoutCancel. Values that say they are stable are held as they are,
 	// others are copied; see StableSnapshot.
 	Background bool
 	// Done is called when a background save has ended, from the goroutine that
-	// wrote, and must not use the Checkpoint or the Manager. AfterWrite runs in
+	// wrote, and must not save, restore, wait or close. AfterWrite runs in
 	// that goroutine, too.
 	Done func(prefix string, err error)
 }

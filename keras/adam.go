@@ -40,6 +40,7 @@ type Adam struct {
 	variables    *ckpt.List // all of the optimizer's own
 	trainable    *ckpt.List
 	slots        map[*Variable]*moments // nil before it is built
+	reset        bool                   // moments that appear are zero, whatever was restored
 	whole        bool                   // built, with moments that belong to the iterations
 }
 
@@ -163,6 +164,9 @@ func (a *Adam) Variables() []*Variable { return variablesOf(a.variables) }
 // Variables without a gradient, the zero Tensor, stay; it is an error if none
 // has one. The variables must be those of the first call, or some of them.
 func (a *Adam) Apply(s *Scope, gradients []Tensor, variables []*Variable) {
+	if len(variables) == 0 {
+		panic(fmt.Errorf("keras: %s: no variables to change: a model has none before its first call", a.name))
+	}
 	if len(gradients) != len(variables) {
 		panic(fmt.Errorf("keras: %s: %d gradients for %d variables", a.name, len(gradients), len(variables)))
 	}
@@ -179,7 +183,7 @@ func (a *Adam) Apply(s *Scope, gradients []Tensor, variables []*Variable) {
 			pairs = append(pairs, pair{g.node, variables[i]})
 		}
 	}
-	if len(pairs) == 0 && len(variables) > 0 {
+	if len(pairs) == 0 {
 		panic(fmt.Errorf("keras: %s: no gradient for any variable: the loss depends on none of them", a.name))
 	}
 	a.clip(s, pairs)

@@ -15,7 +15,7 @@ type DenseOptions struct {
 	// NoBias leaves the bias out (use_bias=False).
 	NoBias bool
 	// KernelInitializer draws the kernel's first values. Nil is GlorotUniform
-	// with a seed of its own for each layer.
+	// with a seed drawn anew in each run; give one to repeat a run.
 	KernelInitializer Initializer
 	// BiasInitializer gives the bias's first values. Nil is Zeros.
 	BiasInitializer Initializer

@@ -60,6 +60,16 @@
 //		}
 //	}
 //
+// # Changing a model
+//
+// Resume takes only checkpoints that fit the program. To go on with the weights of
+// a model that was changed since, by a layer more, another name or another
+// optimizer, resume with ckpt.ResumeOptions.AllowPartial, Build the model, call
+// the optimizer's Reset, and save what the checkpoint has no place for any more
+// with ckpt.SaveOptions.DropWaiting. Layers are matched by the names under which
+// they are tracked; a renamed one starts from scratch until the optimizer, which
+// stores the same variables, is built.
+//
 // # Errors
 //
 // Constructors panic on mistakes in the program. What goes wrong while a Step is

@@ -3,8 +3,11 @@ package keras
 import (
 	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/ckpt-go/ckpt"
+	"github.com/ckpt-go/ckpt/keras/internal/engine"
+	"github.com/ckpt-go/ckpt/tensor"
 )
 
 // Layer is a part of a model. Call describes its computation on a tensor inside
@@ -82,10 +85,43 @@ type tracker interface {
 // a model, and returns it: Python's self.dense1 = Dense(…). It panics if the
 // model has another attribute of that name.
 func Sublayer[L ckpt.Trackable](model tracker, name string, layer L) L {
-	if err := model.Track(name, layer); err != nil {
+	if err := track(model, name, layer); err != nil {
 		panic(fmt.Errorf("keras: attribute %q: %w", name, err))
 	}
 	return layer
+}
+
+// track is Track, with an error where the embedded *Model is still nil.
+func track(model tracker, name string, layer ckpt.Trackable) (err error) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case runtime.Error:
+			err = errors.New("the model is not made yet: set its Model = keras.NewModel(…) before")
+		default:
+			panic(p)
+		}
+	}()
+	return model.Track(name, layer)
+}
+
+// Build makes the variables of a layer or model as a first call on an input of
+// these dimensions, after that of the batch, would: model.build. Restored values
+// that wait for them are read now. It is for programs that look at variables or
+// save before they compute anything; a call or a step builds by itself.
+func Build(layer Layer, dims ...int) error {
+	shape := tensor.Shape{1}
+	for _, n := range dims {
+		shape = append(shape, int64(n))
+	}
+	s, err := newScope()
+	if err != nil {
+		return err
+	}
+	defer s.graph.Discard()
+	err = engine.Catch(func() { layer.Call(s.input(tensor.Float32, shape)) })
+	s.done = true
+	return err
 }
 
 // Model is a model whose computation is a function of the program: a subclassed
@@ -108,7 +144,8 @@ func Sublayer[L ckpt.Trackable](model tracker, name string, layer L) L {
 //		return m.dense2.Call(m.dense1.Call(x))
 //	}
 //
-// The layers' variables appear at the first call. A Model is not safe for
+// A model with variables of its own tracks them with Sublayer, too, and reads
+// them with x.Scope().Read. The layers' variables appear at the first call. A Model is not safe for
 // concurrent use.
 type Model struct {
 	base

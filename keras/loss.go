@@ -76,7 +76,7 @@ func checkLabels(labels, logits Tensor) Tensor {
 		if count == 0 {
 			return nil
 		}
-		return fmt.Errorf("keras: %.0f labels are outside 0 … %d; the step was undone", count, zs[1]-1)
+		return fmt.Errorf("keras: labels outside 0 … %d: %.0f of %d; the step was undone", zs[1]-1, count, ls[0])
 	})
 	return labels
 }

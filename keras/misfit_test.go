@@ -187,7 +187,7 @@ var misfits = []struct {
 	{"Keras 2", keras2, asSubclassed,
 		[]string{"(root).model.a._kernel", "(root).model.a.kernel", "version of Keras"}, []string{"(root).model.a._kernel", "(root).model.a.kernel", "nothing was restored"}},
 	{"optimizer not built", unbuilt, asSubclassed,
-		[]string{"after 5 iterations", "kernel_momentum", "before the optimizer was built", "Iterations()"}, []string{"optimizer._variables.2", "nothing was restored"}},
+		[]string{"after 5 iterations", "kernel_momentum", "before the optimizer was built", "call its Reset"}, []string{"optimizer._variables.2", "nothing was restored"}},
 }
 
 func ofSubclassed(t *testing.T) string { return trained(t, subclassed()) }

@@ -16,7 +16,7 @@ type moments struct{ m, v, vHat *Variable }
 // optimizer.build does; Apply builds by itself. Restored values that wait for
 // the moments are read now. If the iterations were restored and a moment has no
 // restored value, the optimizer would go on from a state it never had: that is
-// an error, until the iterations are assigned.
+// an error; see Reset.
 func (a *Adam) Build(variables []*Variable) error {
 	if a.slots != nil {
 		if err := a.checkKnown(variables); err != nil {
@@ -76,7 +76,38 @@ func (a *Adam) attach(variables []*Variable, slots map[*Variable]*moments, own [
 		return err
 	}
 	a.slots = slots
+	if a.reset {
+		return a.zero()
+	}
 	return a.checkRestored()
+}
+
+// Reset starts the optimizer over: no iterations, and moments of zero, those
+// that a checkpoint still has for it included. The learning rate stays. A model
+// that was changed since the checkpoint was saved resumes with
+// ResumeOptions.AllowPartial and a Reset.
+func (a *Adam) Reset() error {
+	a.reset = a.slots == nil // else there is nothing to come
+	return a.zero()
+}
+
+// zero assigns zeros to all but the learning rate.
+func (a *Adam) zero() error {
+	for _, v := range a.Variables() {
+		if v == a.learningRate {
+			continue
+		}
+		n, _ := v.Shape().Elements()
+		t, err := tensor.New(v.DType(), v.Shape().Clone(), make([]byte, n*int64(v.DType().Size())))
+		if err == nil {
+			err = v.Assign(t)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	a.whole = true
+	return nil
 }
 
 // checkRestored refuses moments that start at zero beside iterations that a
@@ -89,7 +120,7 @@ func (a *Adam) checkRestored() error {
 	}
 	for _, v := range a.Variables() {
 		if v != a.iterations && v != a.learningRate && !v.restored {
-			return fmt.Errorf("keras: %s was restored after %d iterations, but the checkpoint has no value for %q: it is of another optimizer or model, or was saved before the optimizer was built; to go on all the same, assign the optimizer's Iterations(): 0 starts over", a.name, n, v.name)
+			return fmt.Errorf("keras: %s was restored after %d iterations, but the checkpoint has no value for %q: it is of another optimizer or model, or was saved before the optimizer was built; to start the optimizer over, call its Reset", a.name, n, v.name)
 		}
 	}
 	a.whole = true

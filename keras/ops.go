@@ -18,7 +18,23 @@ func Subtract(a, b Tensor) Tensor { return combine("Subtract", a, b, engine.Sub)
 func Multiply(a, b Tensor) Tensor { return combine("Multiply", a, b, engine.Mul) }
 
 // Divide is a / b, element by element (keras.ops.divide).
-func Divide(a, b Tensor) Tensor { return combine("Divide", a, b, engine.Div) }
+func Divide(a, b Tensor) Tensor {
+	a.floating("Divide")
+	return combine("Divide", a, b, engine.Div)
+}
+
+// Maximum is the larger of a and b, element by element (keras.ops.maximum).
+func Maximum(a, b Tensor) Tensor { return combine("Maximum", a, b, engine.Max) }
+
+// Minimum is the smaller of a and b, element by element (keras.ops.minimum).
+func Minimum(a, b Tensor) Tensor { return combine("Minimum", a, b, engine.Min) }
+
+// Sqrt is the square root of each element (keras.ops.sqrt). Its gradient at 0 is
+// infinite.
+func Sqrt(a Tensor) Tensor {
+	a.floating("Sqrt")
+	return unary(a, engine.Sqrt)
+}
 
 // Equal is 1 where a and b are equal and 0 elsewhere, as float32.
 func Equal(a, b Tensor) Tensor {
@@ -52,6 +68,7 @@ func Sum(a Tensor) Tensor { return unary(a, func(n engine.Node) engine.Node { re
 
 // Mean is the mean of all elements, a scalar (keras.ops.mean).
 func Mean(a Tensor) Tensor {
+	a.floating("Mean")
 	n, _ := a.Shape().Elements()
 	return unary(a, func(x engine.Node) engine.Node {
 		return engine.Div(engine.Sum(x), a.scope.graph.Scalar(a.DType(), float64(n)))

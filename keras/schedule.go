@@ -15,6 +15,9 @@ import (
 // optimizer's count of iterations. In Keras a schedule is no part of a
 // checkpoint; here it can be tracked like any object, and then its parameters
 // are restored with the rest, as an optimizer's learning rate is.
+//
+// As in Keras an optimizer with a schedule has no variable for the learning rate,
+// so that its checkpoints do not fit one without, and the other way round.
 type Schedule interface {
 	ckpt.Trackable
 	// Rate is the learning rate, a float32 scalar, after so many iterations, an

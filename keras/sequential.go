@@ -64,21 +64,15 @@ func NewSequential(layers ...Layer) *Sequential {
 		panic(errors.New("keras: a model without layers"))
 	}
 	if input, ok := layers[0].(*InputLayer); ok {
-		m.buildFor(input.shape)
+		dims := make([]int, len(input.shape))
+		for i, n := range input.shape {
+			dims[i] = int(n)
+		}
+		if err := Build(m, dims...); err != nil {
+			panic(err)
+		}
 	}
 	return m
-}
-
-// buildFor makes the variables by calling the layers in a computation that
-// never runs.
-func (m *Sequential) buildFor(shape tensor.Shape) {
-	s, err := newScope()
-	if err != nil {
-		panic(err)
-	}
-	defer s.graph.Discard()
-	m.Call(s.input(tensor.Float32, append(tensor.Shape{1}, shape...)))
-	s.done = true
 }
 
 // Layers lists the layers, without the input.

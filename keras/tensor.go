@@ -23,6 +23,13 @@ type Tensor struct {
 // Valid tells whether the tensor is a value.
 func (t Tensor) Valid() bool { return t.scope != nil }
 
+// Scope is the step the tensor belongs to: where a layer or model of the program
+// reads its own variables.
+func (t Tensor) Scope() *Scope {
+	t.check()
+	return t.scope
+}
+
 // DType is the type of the elements.
 func (t Tensor) DType() tensor.DType {
 	t.check()

@@ -90,9 +90,9 @@ func TestFailedStepIsUndone(t *testing.T) {
 	}{
 		{"NaN", nan, 0, keras.ErrNotFinite, []string{"loss", "undone"}},
 		{"infinite", inf, 0, keras.ErrNotFinite, []string{"loss", "undone"}},
-		{"label above", 0, 3, nil, []string{"1 labels", "0 … 2", "undone"}},
-		{"label below", 0, -1, nil, []string{"1 labels", "0 … 2", "undone"}},
-		{"label far away", 0, math.MinInt64, nil, []string{"1 labels", "0 … 2", "undone"}},
+		{"label above", 0, 3, nil, []string{"1 of 8", "0 … 2", "undone"}},
+		{"label below", 0, -1, nil, []string{"1 of 8", "0 … 2", "undone"}},
+		{"label far away", 0, math.MinInt64, nil, []string{"1 of 8", "0 … 2", "undone"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			tr, twin := newTrainer(t, 5), newTrainer(t, 5)

@@ -93,11 +93,7 @@ func (v *Variable) Int64() int64 {
 // must be the variable's.
 func (v *Variable) Assign(t *tensor.Tensor) error {
 	if t.DType() != v.DType() || !t.Shape().Equal(v.Shape()) {
-		return &ckpt.MismatchError{
-			Key:  v.name,
-			Want: fmt.Sprintf("%v %v", v.DType(), v.Shape()),
-			Got:  t.String(),
-		}
+		return fmt.Errorf("keras: assigning %v to variable %q, which is %v %v", t, v.path, v.DType(), v.Shape())
 	}
 	fresh, err := engine.NewValue(t.DType(), t.Shape(), t.Bytes())
 	if err != nil {

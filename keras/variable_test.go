@@ -1,7 +1,7 @@
 package keras_test
 
 import (
-	"errors"
+	"strings"
 	"testing"
 
 	"github.com/ckpt-go/ckpt"
@@ -35,9 +35,8 @@ func TestVariableAssignMismatch(t *testing.T) {
 		of[float32](t, nil, 3), of[int32](t, tensor.Shape{2}, 3, 4), of[float32](t, tensor.Shape{0}),
 	} {
 		err := v.Assign(x)
-		var mismatch *ckpt.MismatchError
-		if !errors.As(err, &mismatch) || mismatch.Key != "w" {
-			t.Errorf("%v: got %v, want a MismatchError of w", x, err)
+		if err == nil || !strings.Contains(err.Error(), `variable "w", which is float32 [2]`) {
+			t.Errorf("%v: got %v, want an error that names w", x, err)
 		}
 		sameBits(t, "the variable", values[float32](t, v.Value()), []float32{1, 2})
 	}

@@ -100,6 +100,10 @@ func run(ctx context.Context, o *options) (err error) {
 	if err := train(ctx, o, t, manager); err != nil {
 		return err
 	}
+	// A run that was done already has not built it yet.
+	if err := t.optimizer.Build(t.model.TrainableVariables()); err != nil {
+		return err
+	}
 	accuracy, err := t.test(ctx)
 	if err != nil {
 		return err

@@ -134,6 +134,9 @@ func TestRefused(t *testing.T) {
 	if got := programtest.LastLine(out); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
+	if got := programtest.LastLine(programtest.Output(t, "", binary, small(dir, 60)...)); got != want {
+		t.Errorf("started once more when it was done: %s, want %s", got, want)
+	}
 }
 
 // TestOtherConfiguration resumes with other flags than the checkpoint was made

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"fmt"
+
 	"github.com/gomlx/gomlx/pkg/core/graph"
 
 	"github.com/ckpt-go/ckpt/tensor"
@@ -53,7 +55,7 @@ func Cast(a Node, d tensor.DType) Node {
 	}
 	kind, ok := kinds[d]
 	if !ok {
-		panic("keras: no conversion to dtype " + d.String())
+		panic(fmt.Errorf("keras: no conversion to dtype %v", d))
 	}
 	return Node{graph.ConvertDType(a.n, kind)}
 }
