@@ -367,7 +367,7 @@ func TestFormatV1Values(t *testing.T) {
 	dtypes := 0
 	for _, row := range tableRows(t, page, "field of TensorProto", "number", "values", "dtypes") {
 		number, _ := strconv.Atoi(row[1])
-		for _, text := range strings.Fields(row[3]) {
+		for text := range strings.FieldsSeq(row[3]) {
 			n, _ := strconv.Atoi(text)
 			dtypes++
 			d := tensor.DType(n)

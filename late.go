@@ -21,11 +21,15 @@ type orphan struct {
 	id     int
 	parent *orphan // of one that came later, with name
 	name   string
+	at     string // the path of a parent that is no orphan itself
 }
 
 func (o *orphan) path() string {
-	if o.parent != nil {
+	switch {
+	case o.parent != nil:
 		return o.parent.path() + "." + o.name
+	case o.w == nil:
+		return o.at
 	}
 	return o.w.name(o.id)
 }
@@ -89,24 +93,68 @@ func (n *Node) checkLate(fresh []edge, starts []start) error {
 	return nil
 }
 
-// adoptLate makes the new children of an orphan orphans.
+// adoptLate makes orphans of what hangs below an orphan, and of what appeared
+// beside values that a whole restore has and nobody took.
 func (n *Node) adoptLate(fresh []edge) {
 	o := n.orphan
-	if o == nil || o.r.closed {
+	if o != nil && o.r.closed {
+		o = nil
+	}
+	if o == nil && len(n.waiting) == 0 {
 		return
 	}
+	type visit struct {
+		edge
+		parent *orphan
+	}
+	var queue []visit
 	for _, e := range fresh {
-		if child, ok := e.child.(adopter); ok && !o.r.reached(e.child) {
-			child.setOrphan(&orphan{r: o.r, parent: o, name: e.name})
+		from := o
+		if from == nil {
+			from = n.orphanMaker(e.child)
+		}
+		if from != nil {
+			queue = append(queue, visit{e, from})
 		}
 	}
+	seen := make(map[Trackable]bool)
+	for i := 0; i < len(queue); i++ {
+		v := queue[i]
+		child, ok := v.child.(adopter)
+		if !ok || seen[v.child] || v.parent.r.reached(v.child) {
+			continue
+		}
+		seen[v.child] = true
+		mark := &orphan{r: v.parent.r, parent: v.parent, name: v.name}
+		child.setOrphan(mark)
+		for name, below := range v.child.Children() {
+			queue = append(queue, visit{edge{name, below}, mark})
+		}
+	}
+}
+
+// orphanMaker finds the whole restore whose values wait below n, beside a child
+// that it did not reach; nil if there is none.
+func (n *Node) orphanMaker(child Trackable) *orphan {
+	if k, ok := child.(marked); ok && *k.restoredBy() > 0 {
+		return nil
+	}
+	for _, list := range n.waiting {
+		for _, p := range list {
+			if p.r.complete && !p.r.closed && p.r.bound[p.node] == nil && !p.r.reached(child) {
+				name := p.r.name(p.node)
+				return &orphan{r: p.r, at: name[:max(0, strings.LastIndexByte(name, '.'))]}
+			}
+		}
+	}
+	return nil
 }
 
 // checkDoubles refuses what appears in the place of a stored object that another
 // object has taken, where everything must fit: the objects are not in the order
 // in which they were saved.
-func (m *matching) checkDoubles() error {
-	if !m.r.complete || len(m.doubles) == 0 {
+func (m *matching) checkDoubles(complete bool) error {
+	if !complete || len(m.doubles) == 0 {
 		return nil
 	}
 	var names []string
@@ -114,7 +162,7 @@ func (m *matching) checkDoubles() error {
 		names = append(names, m.r.name(node))
 	}
 	return &UnmatchedError{
-		Reason: fmt.Sprintf("ckpt: %s, from which this program resumed, has one object where the program has two", m.r.files.prefix),
+		Reason: fmt.Sprintf("ckpt: %s, has one object where the program has two", m.r.files.prefix),
 		Names:  names,
 		Hint:   "were layers reordered, added or removed, so that an optimizer's lists differ? To give each the values of its own place, set ResumeOptions.AllowPartial",
 	}

@@ -180,3 +180,37 @@ func TestLateStrangers(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A tree that is put together before it is tracked is no way around: what hangs
+// anywhere below an unknown object, or beside values that wait, is unknown.
+func TestLateTrees(t *testing.T) {
+	dir := t.TempDir()
+	model := holder(t, "dense", layerOf(t, "kernel"))
+	if _, err := newManager(t, ckpt.New(ckpt.Objects{"model": model}), dir, nil).Save(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]func(model *ckpt.Node) *ckpt.Node{
+		"below an unknown object": func(model *ckpt.Node) *ckpt.Node {
+			deep := new(ckpt.Node)
+			track(t, model.Child("extra").(*ckpt.Node), "c", holder(t, "d", deep))
+			return deep
+		},
+		"beside what waits": func(model *ckpt.Node) *ckpt.Node {
+			renamed := new(ckpt.Node)
+			track(t, model, "hidden", renamed)
+			return renamed
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			model := new(ckpt.Node)
+			track(t, model, "extra", new(ckpt.Node))
+			if _, err := newManager(t, ckpt.New(ckpt.Objects{"model": model}), dir, nil).Resume(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+			err := test(model).Track("kernel", ckpt.NewScalar("kernel", float32(1)))
+			if !errors.Is(err, ckpt.ErrMismatch) || !strings.Contains(err.Error(), "(root).model.") {
+				t.Errorf("got %v, want ErrMismatch", err)
+			}
+		})
+	}
+}

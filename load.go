@@ -143,7 +143,7 @@ func restoreWaiting(ctx context.Context, starts []start, check func() error) (er
 		for ; len(starts) > 0 && starts[0].p.r == r; starts = starts[1:] {
 			m.add(starts[0].p.node, starts[0].object)
 		}
-		if err := m.checkDoubles(); err != nil {
+		if err := m.checkDoubles(r.complete); err != nil {
 			return err
 		}
 		rd, err := m.prepare(ctx)

@@ -251,6 +251,9 @@ func (l *loading) checkComplete(m *matching) error {
 			Hint:   m.leftOver() + "to let these objects keep the values they have, set ResumeOptions.AllowPartial",
 		}
 	}
+	if err := m.checkDoubles(true); err != nil {
+		return err
+	}
 	if names := m.strangers(w); len(names) > 0 {
 		return &UnmatchedError{
 			Reason: fmt.Sprintf("ckpt: %s does not know %s of the program, nothing was restored", l.at.prefix, count(len(names), "object")),

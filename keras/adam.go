@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 
 	"github.com/ckpt-go/ckpt"
 	"github.com/ckpt-go/ckpt/keras/internal/engine"
@@ -14,17 +15,17 @@ import (
 // number means Keras's default.
 type AdamOptions struct {
 	Name         string   // adam, adam_1, … if empty
-	LearningRate float64  // 0 means 0.001
-	Schedule     Schedule // gives the learning rate of each step instead, if not nil
-	Beta1        float64  // decay of the first moment, below 1; 0 means 0.9
-	Beta2        float64  // decay of the second moment, below 1; 0 means 0.999
-	Epsilon      float64  // 0 means 1e-7
-	AMSGrad      bool     // divide by the largest second moment so far
-	WeightDecay  float64  // 0 means none
+	LearningRate float64  // learning_rate; 0 means 0.001
+	Schedule     Schedule // learning_rate, as a schedule; gives the learning rate of each step instead, if not nil
+	Beta1        float64  // beta_1: decay of the first moment, below 1; 0 means 0.9
+	Beta2        float64  // beta_2: decay of the second moment, below 1; 0 means 0.999
+	Epsilon      float64  // epsilon; 0 means 1e-7
+	AMSGrad      bool     // amsgrad: divide by the largest second moment so far
+	WeightDecay  float64  // weight_decay; 0 means none
 	// At most one of the three may be set; 0 means none.
-	ClipNorm       float64 // largest norm of a gradient
-	ClipValue      float64 // largest absolute value of an element
-	GlobalClipNorm float64 // largest norm of all gradients together
+	ClipNorm       float64 // clipnorm: largest norm of a gradient
+	ClipValue      float64 // clipvalue: largest absolute value of an element
+	GlobalClipNorm float64 // global_clipnorm: largest norm of all gradients together
 }
 
 // Adam is the optimizer of Kingma and Ba (2014) as keras.optimizers.Adam updates
@@ -40,6 +41,7 @@ type Adam struct {
 	variables    *ckpt.List // all of the optimizer's own
 	trainable    *ckpt.List
 	slots        map[*Variable]*moments // nil before it is built
+	pending      *pending               // being built
 	reset        bool                   // moments that appear are zero, whatever was restored
 	whole        bool                   // built, with moments that belong to the iterations
 }
@@ -91,7 +93,7 @@ func (o *AdamOptions) defaults() error {
 		{"ClipValue", &o.ClipValue, 0, 0},
 		{"GlobalClipNorm", &o.GlobalClipNorm, 0, 0},
 	} {
-		if !(*f.value >= 0) || f.below > 0 && *f.value >= f.below {
+		if !(*f.value >= 0) || math.IsInf(*f.value, 1) || f.below > 0 && *f.value >= f.below {
 			return fmt.Errorf("keras: AdamOptions.%s is %v", f.name, *f.value)
 		}
 		if *f.value == 0 {
@@ -187,6 +189,7 @@ func (a *Adam) Apply(s *Scope, gradients []Tensor, variables []*Variable) {
 		panic(fmt.Errorf("keras: %s: no gradient for any variable: the loss depends on none of them", a.name))
 	}
 	a.clip(s, pairs)
+	a.checkFinite(s, pairs)
 	a.update(s, pairs)
 	one := s.graph.Scalar(tensor.Int64, 1)
 	s.assign(a.iterations, engine.Add(s.use(a.iterations).now, one))
@@ -220,10 +223,32 @@ func (a *Adam) clip(s *Scope, pairs []pair) {
 		}
 		norm, one := engine.Sqrt(sum), number(1)
 		scale := engine.Mul(number(a.o.GlobalClipNorm), engine.Min(engine.Div(one, norm), engine.Div(one, number(a.o.GlobalClipNorm))))
+		scale = engine.Add(scale, engine.Sub(norm, norm)) // a norm that is not finite spoils all gradients
 		for i, p := range pairs {
 			pairs[i].gradient = engine.Mul(p.gradient, scale)
 		}
 	}
+}
+
+// checkFinite makes the step fail when a gradient is infinite or NaN: the moments
+// would never recover, and every later checkpoint would hold them.
+func (a *Adam) checkFinite(s *Scope, pairs []pair) {
+	zero := s.graph.Scalar(tensor.Float32, 0)
+	sum := zero
+	for _, p := range pairs {
+		sum = engine.Add(sum, engine.Sum(engine.Mul(p.gradient, zero)))
+	}
+	a.requireZero(s, sum, "a gradient")
+}
+
+// requireZero makes the step fail unless a number times zero is zero.
+func (a *Adam) requireZero(s *Scope, product engine.Node, what string) {
+	s.require(product, func(x float64) error {
+		if x == 0 {
+			return nil
+		}
+		return fmt.Errorf("keras: %s: %s: %w; the step was undone", a.name, what, ErrNotFinite)
+	})
 }
 
 // update is Keras's update_step, in the order of its roundings.
@@ -235,6 +260,7 @@ func (a *Adam) update(s *Scope, pairs []pair) {
 		return engine.Sub(number(1), engine.Pow(number(beta), t))
 	}
 	alpha := engine.Div(engine.Mul(rate, engine.Sqrt(power(a.o.Beta2))), power(a.o.Beta1))
+	a.requireZero(s, engine.Mul(alpha, number(0)), "the step size, which follows from learning rate and iterations")
 	for _, p := range pairs {
 		w := s.use(p.variable).now
 		if a.o.WeightDecay > 0 {

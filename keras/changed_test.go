@@ -156,8 +156,7 @@ func TestBuild(t *testing.T) {
 // A model reads its own variables through the tensor it is called with.
 func TestOwnVariable(t *testing.T) {
 	scale := keras.NewVariable(of[float32](t, nil, 2), nil)
-	var m *keras.Model
-	m = keras.NewModel("Scaled", func(x keras.Tensor) keras.Tensor { return keras.Multiply(x, x.Scope().Read(scale)) })
+	m := keras.NewModel("Scaled", func(x keras.Tensor) keras.Tensor { return keras.Multiply(x, x.Scope().Read(scale)) })
 	keras.Sublayer(m, "scale", scale)
 	step := keras.NewStep(func(s *keras.Scope, in []keras.Tensor) []keras.Tensor {
 		tape := s.Tape()

@@ -75,8 +75,8 @@
 // Constructors panic on mistakes in the program. What goes wrong while a Step is
 // described, such as shapes that do not fit, is a panic with an error that
 // Step.Run returns. Restored values that do not fit a variable that appears are
-// an error of the Run in which it does. When a Run fails, no variable has
-// changed.
+// an error of the Run in which it does. A Run that fails changes no
+// variable.
 //
 // # Concurrency
 //
@@ -101,6 +101,9 @@
 //     missing from the checkpoint.
 //   - An optimizer whose iterations were restored and whose moments find no values
 //     is an error at its first step; Keras goes on with moments of zero.
-//   - A step that fails changes nothing; labels outside the classes make it fail.
+//   - A step that fails changes nothing; labels outside the classes, and gradients
+//     or a step size that are infinite or NaN, make it fail.
+//   - A tape gives gradients of whatever was computed in the step, before it was
+//     opened, too, and for variables that are not trainable.
 //   - Schedules can be tracked, and are then part of the checkpoint.
 package keras

@@ -145,13 +145,14 @@ func Build(layer Layer, dims ...int) error {
 //	}
 //
 // A model with variables of its own tracks them with Sublayer, too, and reads
-// them with x.Scope().Read. The layers' variables appear at the first call. A Model is not safe for
-// concurrent use.
+// them with x.Scope().Read. The layers' variables appear at the first call. A
+// Model is not safe for concurrent use.
 type Model struct {
 	base
 	class string
 	call  func(x Tensor) Tensor
 	built bool
+	made  []*Variable // in calls, not yet known to be tracked
 }
 
 // NewModel makes a model of a class, which gives it its name, that computes
@@ -171,22 +172,25 @@ func (m *Model) Call(x Tensor) Tensor {
 	defer s.leave()
 	before := len(s.made)
 	y := m.call(x)
-	if !m.built {
-		m.checkTracked(s.made[before:])
-	}
-	m.built = true
+	m.made = append(m.made, s.made[before:]...)
+	m.checkTracked()
+	m.made, m.built = nil, true
 	return y
 }
 
 // checkTracked refuses variables that would be in no checkpoint.
-func (m *Model) checkTracked(made []*Variable) {
+func (m *Model) checkTracked() {
+	if len(m.made) == 0 {
+		return
+	}
 	known := make(map[*Variable]bool)
 	for _, v := range m.Variables() {
 		known[v] = true
 	}
-	for _, v := range made {
+	for _, v := range m.made {
 		if !known[v] {
-			panic(fmt.Errorf("keras: %s uses variable %q of a layer it does not track, which would be in no checkpoint; make the layer an attribute with keras.Sublayer", m.class, v.path))
+			panic(fmt.Errorf("keras: %s uses variable %q of a layer it does not track, which would be in no checkpoint; "+
+				"make the layer an attribute with keras.Sublayer", m.class, v.path))
 		}
 	}
 }

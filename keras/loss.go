@@ -38,8 +38,7 @@ func SparseCategoricalCrossentropyFromLogits(labels, logits Tensor) Tensor {
 	logits.floating("cross-entropy with logits")
 	labels = checkLabels(labels, logits)
 	classes := logits.Shape()[1]
-	z := engine.Stop(logits.node)
-	shifted := engine.Sub(z, engine.LastMax(z))
+	shifted := engine.Sub(logits.node, engine.Stop(engine.LastMax(engine.Stop(logits.node))))
 	exp := engine.Exp(shifted)
 	sum := engine.LastSum(exp)
 	right := engine.OneHot(labels.node, int(classes), logits.DType())
@@ -52,7 +51,7 @@ func SparseCategoricalCrossentropyFromLogits(labels, logits Tensor) Tensor {
 }
 
 // checkLabels refuses labels that fit no row or no class; those of [rows, 1]
-// become [rows].
+// become [rows], all of them int64.
 func checkLabels(labels, logits Tensor) Tensor {
 	sameStep("cross-entropy", labels, logits)
 	ls, zs := labels.Shape(), logits.Shape()
@@ -64,12 +63,13 @@ func checkLabels(labels, logits Tensor) Tensor {
 		panic(fmt.Errorf("keras: cross-entropy of labels %v and predictions %v, want [rows] and [rows, classes]", labels.Shape(), zs))
 	}
 	switch labels.DType() {
-	case tensor.Int64, tensor.Int32, tensor.Int16, tensor.Int8, tensor.Uint8, tensor.Uint16:
+	case tensor.Int64, tensor.Int32, tensor.Int16, tensor.Int8, tensor.Uint8, tensor.Uint16, tensor.Uint32:
 	default:
 		panic(fmt.Errorf("keras: labels must be integers, not %v", labels.DType()))
 	}
 	s := logits.scope
-	n := engine.Cast(labels.node, tensor.Int64)
+	n := engine.Cast(labels.node, tensor.Int64) // a class need not have a number in the labels' own dtype
+	labels = labels.with(n)
 	outside := engine.Where(engine.Greater(s.zeros(n), n), s.ones(n),
 		engine.Where(engine.Greater(n, engine.Add(s.zeros(n), s.graph.Scalar(tensor.Int64, float64(zs[1]-1)))), s.ones(n), s.zeros(n)))
 	s.require(engine.Sum(outside), func(count float64) error {

@@ -2,6 +2,7 @@ package keras
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,10 +25,29 @@ func (a *Adam) Build(variables []*Variable) error {
 		}
 		return a.checkRestored()
 	}
-	slots := make(map[*Variable]*moments)
-	trained := make(map[*Variable]bool)
-	var own, hats []child // of the list of all
-	ms, vs, vHats := new(ckpt.List), new(ckpt.List), new(ckpt.List)
+	p := a.pending
+	if p == nil || !slices.Equal(p.variables, variables) {
+		var err error
+		if p, err = a.newMoments(variables); err != nil {
+			return err
+		}
+	}
+	a.pending = p // a second try, after an error, is one with the same objects
+	return a.attach(p)
+}
+
+// pending is an optimizer that is being built.
+type pending struct {
+	variables     []*Variable
+	slots         map[*Variable]*moments
+	own           []child // of the list of all
+	ms, vs, vHats *ckpt.List
+}
+
+// newMoments makes the moments of variables.
+func (a *Adam) newMoments(variables []*Variable) (*pending, error) {
+	p := &pending{variables: slices.Clone(variables), slots: make(map[*Variable]*moments), ms: new(ckpt.List), vs: new(ckpt.List), vHats: new(ckpt.List)}
+	var hats []child
 	next := len(a.Variables())
 	add := func(to *ckpt.List, v *Variable, what string) *Variable {
 		moment := optimizerVariable(a.momentName(v, what), v.DType(), v.Shape(), 0)
@@ -37,45 +57,50 @@ func (a *Adam) Build(variables []*Variable) error {
 		return moment
 	}
 	for _, v := range variables {
-		if trained[v] || v.DType() != tensor.Float32 {
-			return fmt.Errorf("keras: %s cannot train variable %q, which is %v or given twice", a.name, v.path, v.DType())
+		switch {
+		case p.slots[v] != nil:
+			return nil, fmt.Errorf("keras: %s was given variable %q twice", a.name, v.path)
+		case v.DType() != tensor.Float32:
+			return nil, fmt.Errorf("keras: %s cannot train variable %q, which is %v", a.name, v.path, v.DType())
 		}
-		trained[v] = true
-		slot := &moments{m: add(ms, v, "momentum"), v: add(vs, v, "velocity")}
-		own = append(own, child{strconv.Itoa(next), slot.m}, child{strconv.Itoa(next + 1), slot.v})
+		slot := &moments{m: add(p.ms, v, "momentum"), v: add(p.vs, v, "velocity")}
+		p.own = append(p.own, child{strconv.Itoa(next), slot.m}, child{strconv.Itoa(next + 1), slot.v})
 		next += 2
 		if a.o.AMSGrad {
-			slot.vHat = add(vHats, v, "velocity_hat")
+			slot.vHat = add(p.vHats, v, "velocity_hat")
 			hats = append(hats, child{"", slot.vHat})
 		}
-		slots[v] = slot
+		p.slots[v] = slot
 	}
 	for i := range hats {
 		hats[i].name = strconv.Itoa(next + i)
 	}
-	return a.attach(variables, slots, append(own, hats...), ms, vs, vHats)
+	p.own = append(p.own, hats...)
+	return p, nil
 }
 
-// attach makes new moments children, which restores what waits for them.
-func (a *Adam) attach(variables []*Variable, slots map[*Variable]*moments, own []child, ms, vs, vHats *ckpt.List) error {
-	if err := a.variables.TrackAll(children(own)); err != nil {
-		return err
-	}
+// attach makes new moments children, which restores what waits for them. What is
+// most likely not to fit, the order of the variables, comes first, when nothing
+// has been tracked.
+func (a *Adam) attach(p *pending) error {
 	var trained []child
-	for i, v := range variables {
+	for i, v := range p.variables {
 		trained = append(trained, child{strconv.Itoa(i), v})
 	}
 	if err := a.trainable.TrackAll(children(trained)); err != nil {
 		return err
 	}
-	lists := []child{{"_momentums", ms}, {"_velocities", vs}}
+	if err := a.variables.TrackAll(children(p.own)); err != nil {
+		return err
+	}
+	lists := []child{{"_momentums", p.ms}, {"_velocities", p.vs}}
 	if a.o.AMSGrad {
-		lists = append(lists, child{"_velocity_hats", vHats})
+		lists = append(lists, child{"_velocity_hats", p.vHats})
 	}
 	if err := a.TrackAll(children(lists)); err != nil {
 		return err
 	}
-	a.slots = slots
+	a.slots, a.pending = p.slots, nil
 	if a.reset {
 		return a.zero()
 	}
@@ -120,7 +145,8 @@ func (a *Adam) checkRestored() error {
 	}
 	for _, v := range a.Variables() {
 		if v != a.iterations && v != a.learningRate && !v.restored {
-			return fmt.Errorf("keras: %s was restored after %d iterations, but the checkpoint has no value for %q: it is of another optimizer or model, or was saved before the optimizer was built; to start the optimizer over, call its Reset", a.name, n, v.name)
+			a.iterations.unfit = fmt.Errorf("keras: %s was restored after %d iterations, but the checkpoint has no value for %q: it is of another optimizer or model, or was saved before the optimizer was built; to start the optimizer over, call its Reset", a.name, n, v.name)
+			return a.iterations.unfit
 		}
 	}
 	a.whole = true

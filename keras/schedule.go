@@ -54,10 +54,10 @@ type ExponentialDecay struct {
 }
 
 // NewExponentialDecay makes the schedule; a staircase lets the exponent be whole
-// only. It tracks initial_learning_rate, decay_steps and decay_rate. It panics
-// if steps is not positive.
+// only. It tracks initial_learning_rate, decay_steps and decay_rate. Steps are
+// iterations. It panics if they are not positive, or a number is not finite.
 func NewExponentialDecay(initial, steps, rate float64, staircase bool) *ExponentialDecay {
-	checkSteps(steps)
+	checkSchedule(steps, initial, steps, rate)
 	return &ExponentialDecay{
 		decay:     newDecay("ExponentialDecay", []string{"initial_learning_rate", "decay_steps", "decay_rate"}, initial, steps, rate),
 		staircase: staircase,
@@ -79,9 +79,10 @@ func (d *ExponentialDecay) Rate(s *Scope, iterations Tensor) Tensor {
 type CosineDecay struct{ decay }
 
 // NewCosineDecay makes the schedule. It tracks initial_learning_rate,
-// decay_steps and alpha. It panics if steps is not positive.
+// decay_steps and alpha. Steps are iterations. It panics if
+// they are not positive, or a number is not finite.
 func NewCosineDecay(initial, steps, alpha float64) *CosineDecay {
-	checkSteps(steps)
+	checkSchedule(steps, initial, steps, alpha)
 	return &CosineDecay{newDecay("CosineDecay", []string{"initial_learning_rate", "decay_steps", "alpha"}, initial, steps, alpha)}
 }
 
@@ -110,6 +111,12 @@ func NewPiecewiseConstantDecay(boundaries []int64, values []float64) *PiecewiseC
 	if len(values) != len(boundaries)+1 || !slices.IsSorted(boundaries) {
 		panic(fmt.Errorf("keras: a piecewise constant schedule of boundaries %v and values %v", boundaries, values))
 	}
+	for i := range len(boundaries) - 1 {
+		if boundaries[i] == boundaries[i+1] {
+			panic(fmt.Errorf("keras: a piecewise constant schedule with the boundary %d twice", boundaries[i]))
+		}
+	}
+	checkSchedule(1, values...)
 	d := new(PiecewiseConstantDecay)
 	bs, vs := new(ckpt.List), new(ckpt.List)
 	var edges []child
@@ -141,8 +148,14 @@ func (d *PiecewiseConstantDecay) Rate(s *Scope, iterations Tensor) Tensor {
 	return iterations.with(rate)
 }
 
-func checkSteps(steps float64) {
-	if !(steps > 0) {
+// checkSchedule panics on numbers that no schedule can have.
+func checkSchedule(steps float64, numbers ...float64) {
+	if !(float32(steps) > 0) {
 		panic(fmt.Errorf("keras: a schedule over %v steps", steps))
+	}
+	for _, x := range numbers {
+		if math.IsNaN(x) || math.IsInf(x, 0) {
+			panic(fmt.Errorf("keras: a schedule with the number %v", x))
+		}
 	}
 }

@@ -3,6 +3,7 @@ package keras
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ckpt-go/ckpt"
 	"github.com/ckpt-go/ckpt/tensor"
@@ -44,7 +45,7 @@ type Sequential struct {
 // nil or of the name of another one, if an Input is not the first, and if a
 // layer cannot take what the one before gives.
 func NewSequential(layers ...Layer) *Sequential {
-	m := &Sequential{base: base{name: autoName("Sequential")}, layers: layers}
+	m := &Sequential{base: base{name: autoName("Sequential")}, layers: slices.Clone(layers)}
 	names := make(map[string]bool)
 	for i, l := range layers {
 		if l == nil {
@@ -75,12 +76,12 @@ func NewSequential(layers ...Layer) *Sequential {
 	return m
 }
 
-// Layers lists the layers, without the input.
+// Layers lists the layers, without the input. The slice is the caller's.
 func (m *Sequential) Layers() []Layer {
 	if _, ok := m.layers[0].(*InputLayer); ok {
-		return m.layers[1:]
+		return slices.Clone(m.layers[1:])
 	}
-	return m.layers
+	return slices.Clone(m.layers)
 }
 
 // Call computes the layers one after another.

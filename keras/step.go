@@ -40,12 +40,15 @@ type check struct {
 // describes the computation and must not depend on anything that changes.
 // The function and what it calls may panic with an error, which Run returns.
 func NewStep(fn func(s *Scope, in []Tensor) []Tensor) *Step {
+	if fn == nil {
+		panic(errors.New("keras: a step without a function"))
+	}
 	return &Step{fn: fn, cache: make(map[string]*program)}
 }
 
 // Run computes the step. The inputs are copied and the results are the
-// caller's. When it fails, no variable has changed, though variables may have
-// appeared.
+// caller's. When it fails it has changed no variable, though variables may have
+// appeared and taken restored values.
 func (st *Step) Run(ctx context.Context, in ...*tensor.Tensor) ([]*tensor.Tensor, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -163,7 +166,8 @@ func (p *program) run(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 }
 
 // Float is the first element of a result as a number, for scalars such as a
-// loss. It panics on dtypes that are no numbers.
+// loss. It panics on an empty tensor and
+// on other dtypes than float32, float64, int32 and int64.
 func Float(t *tensor.Tensor) float64 {
 	switch t.DType() {
 	case tensor.Float32:

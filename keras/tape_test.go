@@ -168,7 +168,7 @@ func TestApplyMistakes(t *testing.T) {
 		}, []string{"int64"}},
 		{"a variable twice", keras.NewAdam(), func(s *keras.Scope, adam *keras.Adam) {
 			adam.Apply(s, tensors{s.Read(v), s.Read(v)}, []*keras.Variable{v, v})
-		}, []string{"given twice"}},
+		}, []string{"twice"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := runStep(t, func(s *keras.Scope, _ tensors) tensors {

@@ -20,6 +20,7 @@ type Variable struct {
 	name      string
 	path      string
 	trainable bool
+	unfit     error // why it must not be saved: an optimizer's iterations without its moments
 	value     *engine.Value
 	restored  bool // from a checkpoint, and not assigned by the program since
 }
@@ -100,7 +101,7 @@ func (v *Variable) Assign(t *tensor.Tensor) error {
 		return err
 	}
 	v.set(fresh)
-	v.restored = false
+	v.restored, v.unfit = false, nil
 	return nil
 }
 
@@ -141,6 +142,9 @@ func (v *Variable) Spec() ckpt.Spec {
 
 // Snapshot holds the value as it is, for ckpt. Nothing is copied.
 func (v *Variable) Snapshot(context.Context) (ckpt.Snapshot, error) {
+	if v.unfit != nil {
+		return nil, v.unfit
+	}
 	return held{v.value.Retain()}, nil
 }
 

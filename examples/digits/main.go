@@ -134,11 +134,15 @@ func train(ctx context.Context, o *options, t *training, manager *ckpt.Manager) 
 		}
 		last = time.Now()
 		_, err = manager.Save(context.WithoutCancel(ctx), &ckpt.SaveOptions{Background: true, Done: line.saved})
-		if err != nil {
-			return err
+		if err != nil { // the next one may succeed
+			line.end()
+			fmt.Fprintln(os.Stderr, err)
 		}
 	}
 	line.end()
+	if err := manager.Wait(context.WithoutCancel(ctx)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
 	// The last one is saved in the foreground. The signal only ends the training.
 	prefix, err := manager.Save(context.WithoutCancel(ctx), nil)
 	if err != nil {

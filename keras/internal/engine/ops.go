@@ -138,12 +138,16 @@ func Stop(a Node) Node { return Node{graph.StopGradient(a.n)} }
 // Identity is a, as a node of its own.
 func Identity(a Node) Node { return Node{graph.Identity(a.n)} }
 
-// WithGradient is value [n], whose derivative with respect to x [n, m] is
-// gradient [n, m], whatever the operations that led to it.
+// WithGradient is value [n], whose derivative with respect to x [n, m], at the
+// finite elements of x is gradient [n, m], whatever the operations that led to
+// value. The gradient may have a derivative itself.
 func WithGradient(value, x, gradient Node) Node {
 	finite := Where(Finite(x), x, Zeros(x))
 	zero := Sub(finite, Stop(finite)) // 0, and 1 as its derivative
-	return Add(Stop(value), Sum(Mul(zero, Stop(gradient)), -1))
+	// The half makes the second derivative that of gradient, once: it comes from
+	// both factors. The number itself is gradient.
+	half := Node{graph.MulScalar(Sub(gradient, Stop(gradient)).n, 0.5)}
+	return Add(Stop(value), Sum(Mul(zero, Add(Stop(gradient), half)), -1))
 }
 
 // Gradients are the derivatives of a scalar with respect to nodes. Depends tells
