@@ -18,33 +18,36 @@ import (
 // Clean leaves nothing but checkpoints.
 func TestCrash(t *testing.T) {
 	for _, share := range []float64{0, 0.3, 0.7, 1} {
-		t.Run(fmt.Sprint(share), func(t *testing.T) {
-			for steps := 0; ; steps++ {
-				crashed := false
-				for seed := range uint64(8) {
-					c := storagetest.NewCrashable()
-					c.CrashAfter(steps)
-					acknowledged := workload(t, c)
-					crashed = c.Crashed()
-					checkCrash(t, c.Crash(seed, share), acknowledged, share == 0 || share == 1, fmt.Sprintf("%d steps, seed %d, %q", steps, seed, c.Steps()))
+		for _, shards := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%v/%d", share, shards), func(t *testing.T) {
+				for steps := 0; ; steps++ {
+					crashed := false
+					for seed := range uint64(8) {
+						c := storagetest.NewCrashable()
+						c.CrashAfter(steps)
+						acknowledged := workload(t, c, shards)
+						crashed = c.Crashed()
+						checkCrash(t, c.Crash(seed, share), acknowledged, share == 0 || share == 1, fmt.Sprintf("%d steps, seed %d, %q", steps, seed, c.Steps()))
+					}
+					if !crashed {
+						return
+					}
 				}
-				if !crashed {
-					return
-				}
-			}
-		})
+			})
+		}
 	}
 }
 
-// workload saves p three times and q once, and removes q. It returns how far
-// that came.
-func workload(t *testing.T, b storage.Bucket) (acknowledged int) {
+// workload saves p three times and q once, and removes q. With three shards, p
+// has one in between. It returns how far that came.
+func workload(t *testing.T, b storage.Bucket, shards int) (acknowledged int) {
+	save3 := savers[shards]
 	actions := []func() error{
-		func() error { return save(t.Context(), b, "p", state(t, 1)...) },
-		func() error { return save(t.Context(), b, "q", state(t, 9)...) },
+		func() error { return save3(t.Context(), b, "p", state(t, 1)...) },
+		func() error { return save3(t.Context(), b, "q", state(t, 9)...) },
 		func() error { return save(t.Context(), b, "p", state(t, 2)...) },
 		func() error { return bundle.Remove(t.Context(), b, "q") },
-		func() error { return save(t.Context(), b, "p", state(t, 3)...) },
+		func() error { return save3(t.Context(), b, "p", state(t, 3)...) },
 	}
 	for i, action := range actions {
 		if action() != nil {
@@ -99,15 +102,19 @@ func checkCrash(t *testing.T, b storage.Bucket, acknowledged int, inOrder bool, 
 // interrupted overwrite left.
 func TestCrashAgain(t *testing.T) {
 	for _, share := range []float64{0, 0.5, 1} {
-		for steps := 0; ; steps++ {
-			first := storagetest.NewCrashable()
-			mustSave(t, first, "p", state(t, 1)...)
-			first.CrashAfter(steps)
-			if err := save(t.Context(), first, "p", state(t, 2)...); err == nil && !first.Crashed() {
-				break
-			}
-			for seed := range uint64(4) {
-				crashWhileCleaning(t, first, seed, share)
+		for _, shards := range []int{1, 3} {
+			for steps := 0; ; steps++ {
+				first := storagetest.NewCrashable()
+				if err := savers[shards](t.Context(), first, "p", state(t, 1)...); err != nil {
+					t.Fatal(err)
+				}
+				first.CrashAfter(steps)
+				if err := savers[shards](t.Context(), first, "p", state(t, 2)...); err == nil && !first.Crashed() {
+					break
+				}
+				for seed := range uint64(4) {
+					crashWhileCleaning(t, first, seed, share)
+				}
 			}
 		}
 	}

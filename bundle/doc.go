@@ -17,6 +17,15 @@
 //	defer r.Close()
 //	t, err := r.Tensor(ctx, "w")
 //
+// # Shards and slices
+//
+// A [Writer] makes one data file, or those a [Plan] asks for: a plan follows a
+// [ShardPolicy], a limit for the size of files or groups of tensors, and cuts
+// tensors where the limit needs it. A program that has parts of a tensor writes
+// them with [Writer.AddSlice]. Checkpoints that several programs wrote become one
+// with [Merge]. [Reader.Slice], [Reader.ReadSlice] and [Reader.VerifySlice] read
+// part of a tensor, however it is stored.
+//
 // # Publication
 //
 // The index is the commit point: it is published when the data is durable, so
@@ -32,9 +41,18 @@
 //
 // # Deviations from TensorFlow
 //
-// Files are byte for byte what BundleWriter and MergeV2Checkpoints make for the
-// same tensors in the same order, in one shard. Reading is stricter or wider in
-// these points:
+// Files are byte for byte what BundleWriter, MaxShardSizePolicy and
+// MergeV2Checkpoints make for the same tensors in the same order. Writing differs
+// where TensorFlow's files could not be read, or there would be none:
+//
+//   - Slices of a tensor that overlap are refused, also by Merge.
+//   - A limit for the size of shards that no cut along one dimension reaches is
+//     reached by cuts along several; TensorFlow would not return. Tensors without
+//     elements are kept, and strings of any shape are measured.
+//   - Merging counts data files, not what headers say, so inputs without tensors
+//     do no harm. Inputs that this version could not read are refused.
+//
+// Reading is stricter or wider in these points:
 //
 //   - Every size is compared with the file before memory is allocated for it.
 //   - A string or variant tensor must fill its entry's size exactly.
@@ -42,6 +60,8 @@
 //   - An entry whose shard the header does not have is refused by that reason.
 //   - Slices of every dtype are joined; TensorFlow does float, double, int32 and
 //     a few more.
+//   - A slice is read without the rest of its tensor; stored slices that overlap
+//     are noticed where they touch it.
 //   - One-byte dtypes such as float8 and int4 are read from big-endian bundles.
 //   - A prefix is a name, never a pattern, but for the files of the format before
 //     bundles (V1), which is read and not written: "export-?????-of-00002".

@@ -116,46 +116,17 @@ func (s *span) readElements(ctx context.Context) ([][]byte, error) {
 // element, all of which share memory.
 func (s *span) scanStrings(ctx context.Context, keep func(p []byte)) error {
 	r := newSource(ctx, s)
-	var crc uint32
-	var varints []byte
-	room := uint64(s.entry.Size) // what is left for bytes of elements
-	fits := true
-	for range s.n {
-		length := r.uvarint()
-		if r.err != nil {
-			return r.err
-		}
-		crc = updateLength(crc, length, s.big)
-		fits = fits && length <= room
-		if fits {
-			room -= length
-		}
-		if keep != nil {
-			varints = binary.AppendUvarint(varints, length)
-		}
-	}
-	stored := r.checksum()
-	if r.err != nil {
-		return r.err
-	}
-	if want := s.unmask(stored); want != crc {
-		return s.corrupt(fault.KindChecksum, "The length checksum does not match: expected %d but actual is %d", want, crc)
-	}
-	crc = crc32c.Update(crc, stored[:])
-	payload := uint64(s.entry.Size) - room
-	start := r.consumed()
-	if !fits || payload != uint64(s.entry.Size-start) {
-		return s.corrupt(fault.KindEntry, "invalid size in bundle entry: the strings do not fill the %d bytes", s.entry.Size)
+	varints, crc, payload, err := s.readLengths(r, keep != nil)
+	if err != nil {
+		return err
 	}
 	var data []byte
 	if keep != nil {
-		var err error
 		if data, err = s.alloc(int64(payload)); err != nil {
 			return err
 		}
 	}
-	crc, err := s.stream(ctx, crc, start, s.entry.Size, data, nil)
-	if err != nil {
+	if crc, err = s.stream(ctx, crc, r.consumed(), s.entry.Size, data, nil); err != nil {
 		return err
 	}
 	if err := s.check(crc); err != nil || keep == nil {
@@ -168,6 +139,42 @@ func (s *span) scanStrings(ctx context.Context, keep func(p []byte)) error {
 		data = data[length:]
 	}
 	return nil
+}
+
+// readLengths reads and verifies what stands before the bytes of a string
+// tensor: the lengths, returned again as varints if they are to be kept. crc
+// covers the lengths and their checksum, payload is the sum of the lengths, and
+// what the span has left.
+func (s *span) readLengths(r *source, keep bool) (varints []byte, crc uint32, payload uint64, err error) {
+	room := uint64(s.entry.Size) // what is left for bytes of elements
+	fits := true
+	for range s.n {
+		length := r.uvarint()
+		if r.err != nil {
+			return nil, 0, 0, r.err
+		}
+		crc = updateLength(crc, length, s.big)
+		fits = fits && length <= room
+		if fits {
+			room -= length
+		}
+		if keep {
+			varints = binary.AppendUvarint(varints, length)
+		}
+	}
+	stored := r.checksum()
+	if r.err != nil {
+		return nil, 0, 0, r.err
+	}
+	if want := s.unmask(stored); want != crc {
+		return nil, 0, 0, s.corrupt(fault.KindChecksum, "The length checksum does not match: expected %d but actual is %d", want, crc)
+	}
+	crc = crc32c.Update(crc, stored[:])
+	payload = uint64(s.entry.Size) - room
+	if !fits || payload != uint64(s.entry.Size-r.consumed()) {
+		return nil, 0, 0, s.corrupt(fault.KindEntry, "invalid size in bundle entry: the strings do not fill the %d bytes", s.entry.Size)
+	}
+	return varints, crc, payload, nil
 }
 
 // unmask reads a checksum in the byte order of the file.

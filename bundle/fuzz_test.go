@@ -2,9 +2,11 @@ package bundle_test
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/ckpt-go/ckpt/bundle"
+	"github.com/ckpt-go/ckpt/storage"
 	"github.com/ckpt-go/ckpt/storage/mem"
 	"github.com/ckpt-go/ckpt/tensor"
 )
@@ -26,6 +28,13 @@ func FuzzReader(f *testing.F) {
 		putIndex(f, b, "p.index", bundle.Header{NumShards: 1, BigEndian: true}, raw)
 		f.Add(get(f, b, "p.index"), []byte("\x02ab\x00\x00\x00\x00"), false)
 	}
+	for _, specs := range [][]string{{"0,1:-:1,2", "1,1:-:1,2", "-:-:0,1"}, {"0,1:-:-", "1,1:0,2:0,2"}} {
+		b := mem.New()
+		saveSlices(f, b, "x", tensor.Int16, tensor.Shape{2, 3, 3}, []byte(fill(tensor.Int16, 18, 1)), specs...)
+		f.Add(get(f, b, "p.index"), get(f, b, "p.data-00000-of-00001"), false)
+	}
+	index, data := stringSlices(f)
+	f.Add(index, data, false)
 	f.Fuzz(func(t *testing.T, index, data []byte, v1 bool) {
 		b := mem.New()
 		name := "p.index"
@@ -49,7 +58,64 @@ func FuzzReader(f *testing.F) {
 			}
 			readItem(t, r, item)
 		}
+		mergeAlone(t, b)
 	})
+}
+
+// stringSlices is a file with strings in slices, for FuzzReader.
+func stringSlices(t testing.TB) (index, data []byte) {
+	b := mem.New()
+	w, err := bundle.Create(t.Context(), b, "p", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, spec := range []string{"0,2", "2,1"} {
+		s := parse(t, spec)
+		if err := w.AddStringsSlice(t.Context(), "s", tensor.Shape{3}, s, text([]string{"ab", ""}[:s[0].Length]...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return get(t, b, "p.index"), get(t, b, "p.data-00000-of-00001")
+}
+
+// sliceOf takes the last half of each dimension that has more than one element.
+func sliceOf(shape tensor.Shape) bundle.Slice {
+	s := make(bundle.Slice, len(shape))
+	for i, n := range shape {
+		if n > 1 {
+			s[i] = bundle.Extent{Start: n / 2, Length: n - n/2}
+		} else {
+			s[i].Full = true
+		}
+	}
+	return s
+}
+
+// mergeAlone merges a checkpoint with nothing else: if that is not refused, what
+// could be read before can be read after.
+func mergeAlone(t *testing.T, b storage.Bucket) {
+	t.Helper()
+	if bundle.Merge(t.Context(), b, "out", []string{"p"}, &bundle.MergeOptions{Keep: true}) != nil {
+		return
+	}
+	before, after := open(t, b, "p"), open(t, b, "out")
+	for item, err := range before.Entries() {
+		if err != nil {
+			t.Errorf("merged what cannot be read: %v", err)
+			break
+		}
+		want, err := before.Tensor(t.Context(), item.Key)
+		if err != nil {
+			continue
+		}
+		got, err := after.Tensor(t.Context(), item.Key)
+		if err != nil || !bytes.Equal(got.Bytes(), want.Bytes()) || !slices.EqualFunc(got.Strings(), want.Strings(), bytes.Equal) {
+			t.Errorf("%q: another value after merging, %v", item.Key, err)
+		}
+	}
 }
 
 func readItem(t *testing.T, r *bundle.Reader, item bundle.Item) {
@@ -57,7 +123,12 @@ func readItem(t *testing.T, r *bundle.Reader, item bundle.Item) {
 	if err != nil || !equalEntries(again, item.Entry) {
 		t.Errorf("%q: %+v is encoded as %+v, %v", item.Key, item.Entry, again, err)
 	}
+	s := sliceOf(item.Entry.Shape)
+	part, sliceErr := r.Slice(t.Context(), item.Key, s)
 	v, err := r.Tensor(t.Context(), item.Key)
+	if err == nil && (sliceErr != nil || v.DType().Fixed() && !bytes.Equal(part.Bytes(), cut(v.Shape(), s, v.DType().Size(), v.Bytes()))) {
+		t.Errorf("%q: slice %s: got %v, %v", item.Key, s, part, sliceErr)
+	}
 	if checkErr := r.Check(t.Context(), item.Key); (err == nil) != (checkErr == nil) {
 		t.Errorf("%q: Tensor says %v, Check says %v", item.Key, err, checkErr)
 	}

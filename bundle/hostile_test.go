@@ -168,7 +168,7 @@ func TestAlternatingBlocks(t *testing.T) {
 // reads is a bucket that counts the bytes read of its files.
 type reads struct {
 	storage.Bucket
-	bytes int64
+	count, bytes int64
 }
 
 func countReads(b storage.Bucket) *reads { return &reads{Bucket: b} }
@@ -188,6 +188,7 @@ func (r *reads) Open(ctx context.Context, name string) (storage.File, error) {
 
 func (f *readFile) ReadAt(p []byte, off int64) (int, error) {
 	n, err := f.File.ReadAt(p, off)
+	f.reads.count++
 	f.reads.bytes += int64(n)
 	return n, err
 }

@@ -278,3 +278,5 @@ func TestCheckLayoutOverlap(t *testing.T) {
 }
 
 func crcZeros(n int) uint32 { return crc32c.Value(make([]byte, n)) }
+
+func crcOf(p []byte) uint32 { return crc32c.Value(p) }

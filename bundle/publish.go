@@ -3,46 +3,95 @@ package bundle
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 
 	"github.com/ckpt-go/ckpt/storage"
 )
 
+// publication is the files of a checkpoint that are complete but for their
+// names.
+type publication struct {
+	bucket storage.Bucket
+	prefix string
+	data   []committer // by shard
+	index  storage.Writer
+}
+
+// committer is a file that gets its name, durably, by Commit. A storage.Writer
+// is one.
+type committer interface {
+	Commit(ctx context.Context) error
+}
+
+func (p *publication) dataName(shard int) string { return DataName(p.prefix, shard, len(p.data)) }
+
 // publish commits the data, then the index. A crash at any point leaves the
 // prefix readable as it was, or as it is now; a prefix that was new may be left
 // without an index, which is no checkpoint.
-func (w *Writer) publish(ctx context.Context) error {
-	undo, err := exists(ctx, w.bucket, IndexName(undoOf(w.prefix)))
+func (p *publication) publish(ctx context.Context) error {
+	undo, err := exists(ctx, p.bucket, IndexName(undoOf(p.prefix)))
 	if err != nil {
 		return err
 	}
 	if undo {
-		if err := Recover(ctx, w.bucket, w.prefix); err != nil {
+		if err := Recover(ctx, p.bucket, p.prefix); err != nil {
 			return err
 		}
 	}
-	old, err := exists(ctx, w.bucket, IndexName(w.prefix))
+	old, err := exists(ctx, p.bucket, IndexName(p.prefix))
 	if err != nil {
 		return err
 	}
 	if old {
-		return w.overwrite(ctx)
+		return p.overwrite(ctx)
 	}
-	return w.publishNew(ctx)
+	return p.publishNew(ctx)
 }
 
-func (w *Writer) publishNew(ctx context.Context) error {
-	// Data without an index may be a stranger's: a success replaces it, a
-	// failure leaves it.
-	orphan, err := exists(ctx, w.bucket, DataName(w.prefix, 0, 1))
-	if err != nil {
+// commitData gives the data files their names: together where the storage can,
+// which takes fewer syncs.
+func (p *publication) commitData(ctx context.Context) error {
+	if err := p.commitGroup(ctx); !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
-	err = w.data.Commit(ctx)
+	for _, c := range p.data {
+		if err := c.Commit(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *publication) commitGroup(ctx context.Context) error {
+	group, ok := p.bucket.(storage.GroupCommitter)
+	if !ok || len(p.data) == 1 {
+		return errors.ErrUnsupported
+	}
+	writers := make([]storage.Writer, len(p.data))
+	for i, c := range p.data {
+		if writers[i], ok = c.(storage.Writer); !ok {
+			return errors.ErrUnsupported
+		}
+	}
+	return group.CommitAll(ctx, writers)
+}
+
+func (p *publication) publishNew(ctx context.Context) error {
+	// Data without an index may be a stranger's: a success replaces it, a
+	// failure leaves it.
+	orphans := make(map[string]bool)
+	for i := range p.data {
+		found, err := exists(ctx, p.bucket, p.dataName(i))
+		if err != nil {
+			return err
+		}
+		if found {
+			orphans[p.dataName(i)] = true
+		}
+	}
+	err := p.commitData(ctx)
 	if err == nil {
-		err = w.index.Commit(ctx)
+		err = p.index.Commit(ctx)
 	}
 	if err == nil {
 		return nil
@@ -50,50 +99,55 @@ func (w *Writer) publishNew(ctx context.Context) error {
 	// A commit may fail after the name was there. The index goes first: it must
 	// not stay without its data.
 	undo := context.WithoutCancel(ctx)
-	if err2 := remove(undo, w.bucket, IndexName(w.prefix)); err2 != nil || orphan {
+	if err2 := remove(undo, p.bucket, IndexName(p.prefix)); err2 != nil {
 		return errors.Join(err, err2)
 	}
-	return errors.Join(err, remove(undo, w.bucket, DataName(w.prefix, 0, 1)))
+	for i := range p.data {
+		if name := p.dataName(i); !orphans[name] {
+			err = errors.Join(err, remove(undo, p.bucket, name))
+		}
+	}
+	return err
 }
 
 // overwrite publishes over an index that exists.
-func (w *Writer) overwrite(ctx context.Context) error {
-	oldData, err := keepUndo(ctx, w.bucket, w.prefix)
+func (p *publication) overwrite(ctx context.Context) error {
+	oldData, err := keepUndo(ctx, p.bucket, p.prefix)
 	if err != nil {
-		return errors.Join(err, dropUndo(context.WithoutCancel(ctx), w.bucket, w.prefix))
+		return errors.Join(err, dropUndo(context.WithoutCancel(ctx), p.bucket, p.prefix))
 	}
 	// From here on the old checkpoint can be read under its second names.
-	if err := w.replace(ctx, oldData); err != nil {
+	if err := p.replace(ctx, oldData); err != nil {
 		ctx := context.WithoutCancel(ctx)
 		// The new index may be visible though its commit failed: it goes first,
 		// because Recover would take it for a success.
-		return errors.Join(err, remove(ctx, w.bucket, IndexName(w.prefix)), Recover(ctx, w.bucket, w.prefix))
+		return errors.Join(err, remove(ctx, p.bucket, IndexName(p.prefix)), Recover(ctx, p.bucket, p.prefix))
 	}
 	// The new checkpoint is durable. If its second names stay, the next Recover
 	// sees that and drops them.
-	return dropUndo(ctx, w.bucket, w.prefix)
+	return dropUndo(ctx, p.bucket, p.prefix)
 }
 
 // replace takes the old index away and puts the new files in place.
-func (w *Writer) replace(ctx context.Context, oldData []string) error {
-	if err := w.bucket.Remove(ctx, IndexName(w.prefix)); err != nil {
+func (p *publication) replace(ctx context.Context, oldData []string) error {
+	if err := p.bucket.Remove(ctx, IndexName(p.prefix)); err != nil {
 		return err
 	}
-	if err := syncRemovals(ctx, w.bucket); err != nil {
+	if err := syncRemovals(ctx, p.bucket); err != nil {
 		return err
 	}
-	if err := w.data.Commit(ctx); err != nil {
+	if err := p.commitData(ctx); err != nil {
 		return err
 	}
 	for _, name := range oldData {
-		if name == DataName(w.prefix, 0, 1) {
-			continue
+		if _, _, shards, _ := ParseDataName(name); shards == len(p.data) {
+			continue // replaced
 		}
-		if err := remove(ctx, w.bucket, name); err != nil {
+		if err := remove(ctx, p.bucket, name); err != nil {
 			return err
 		}
 	}
-	return w.index.Commit(ctx)
+	return p.index.Commit(ctx)
 }
 
 // keepUndo gives the files of a checkpoint their second names, the index last,
@@ -163,86 +217,3 @@ func dataFiles(ctx context.Context, b storage.Bucket, prefix string) ([]string, 
 
 // moveName returns the name a data file of one prefix has under another.
 func moveName(name, from, to string) string { return to + name[len(from):] }
-
-// exists reports whether a file of that name can be opened.
-func exists(ctx context.Context, b storage.Bucket, name string) (bool, error) {
-	f, err := b.Open(ctx, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	return true, f.Close()
-}
-
-// remove removes a file that may be gone already.
-func remove(ctx context.Context, b storage.Bucket, name string) error {
-	if err := b.Remove(ctx, name); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// syncRemovals makes removals durable where that takes a step of its own.
-func syncRemovals(ctx context.Context, b storage.Bucket) error {
-	s, ok := b.(storage.Syncer)
-	if !ok {
-		return nil
-	}
-	if err := s.Sync(ctx); !errors.Is(err, errors.ErrUnsupported) {
-		return err
-	}
-	return nil
-}
-
-// link gives a file a second, durable name, replacing what had it; where the
-// storage has no links, by a copy.
-func link(ctx context.Context, b storage.Bucket, name, newName string) error {
-	l, ok := b.(storage.Linker)
-	if !ok {
-		return duplicate(ctx, b, name, newName)
-	}
-	err := l.Link(ctx, name, newName)
-	if errors.Is(err, fs.ErrExist) {
-		if err := remove(ctx, b, newName); err != nil {
-			return err
-		}
-		err = l.Link(ctx, name, newName)
-	}
-	if errors.Is(err, errors.ErrUnsupported) {
-		return duplicate(ctx, b, name, newName)
-	}
-	return err
-}
-
-func duplicate(ctx context.Context, b storage.Bucket, name, newName string) error {
-	from, err := b.Open(ctx, name)
-	if err != nil {
-		return err
-	}
-	defer from.Close()
-	to, err := b.Create(ctx, newName, &storage.CreateOptions{Size: from.Size()})
-	if err != nil {
-		return err
-	}
-	defer to.Abort()
-	buf := make([]byte, chunkSize)
-	for off := int64(0); off < from.Size(); {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		p := buf[:min(int64(len(buf)), from.Size()-off)]
-		if n, err := from.ReadAt(p, off); n < len(p) {
-			if err == nil || err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return fmt.Errorf("copy %s: %w", name, err)
-		}
-		if _, err := to.Write(p); err != nil {
-			return err
-		}
-		off += int64(len(p))
-	}
-	return to.Commit(ctx)
-}

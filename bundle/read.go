@@ -71,7 +71,7 @@ func (r *Reader) CheckEntry(ctx context.Context, key string, e *Entry) error {
 
 // mismatch says that the caller asked for something else than is stored.
 func mismatch(key, format string, args ...any) error {
-	return fmt.Errorf("tensor %s: %w: %s", strconv.Quote(errKey(key)), ErrMismatch, fmt.Sprintf(format, args...))
+	return fmt.Errorf("tensor %s: %w: %w", strconv.Quote(errKey(key)), ErrMismatch, fmt.Errorf(format, args...))
 }
 
 // Tensor reads a whole tensor of any dtype into new memory.

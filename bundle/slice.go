@@ -137,6 +137,60 @@ func (s Slice) overlaps(t Slice) bool {
 	return true
 }
 
+// Intersect returns what two slices of the same tensor have in common, if that
+// is anything (TensorSlice::Intersect). A dimension is Full where both are.
+func (s Slice) Intersect(t Slice) (common Slice, ok bool) {
+	if len(s) != len(t) {
+		return nil, false
+	}
+	common = make(Slice, len(s))
+	for i, a := range s {
+		b := t[i]
+		switch {
+		case a.Full:
+			common[i] = b
+		case b.Full:
+			common[i] = a
+		default:
+			start := max(a.Start, b.Start)
+			end := min(a.Start+a.Length, b.Start+b.Length)
+			if start >= end {
+				return nil, false
+			}
+			common[i] = Extent{Start: start, Length: end - start}
+		}
+	}
+	return common, true
+}
+
+// explicit spells out what is taken of full dimensions.
+func (s Slice) explicit(of tensor.Shape) Slice {
+	spelled := make(Slice, len(s))
+	for i, e := range s {
+		spelled[i].Start, spelled[i].Length = e.of(of[i])
+	}
+	return spelled
+}
+
+// wholeOf returns the slice that is all of a tensor, with explicit extents.
+func wholeOf(shape tensor.Shape) Slice {
+	s := make(Slice, len(shape))
+	for i, n := range shape {
+		s[i].Length = n
+	}
+	return s
+}
+
+// within returns a slice as one of a slice around it; both have explicit extents
+// only.
+func (s Slice) within(outer Slice) Slice {
+	inner := make(Slice, len(s))
+	for i, e := range s {
+		inner[i] = Extent{Start: e.Start - outer[i].Start, Length: e.Length}
+	}
+	return inner
+}
+
 // compare orders slices of one tensor as their keys are.
 func (s Slice) compare(t Slice) int {
 	return slices.CompareFunc(s, t, func(a, b Extent) int {

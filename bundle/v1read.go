@@ -59,6 +59,20 @@ const v1Ratio = 24
 // 8 v1Ratio times as much as the files.
 func (v *v1) cover(t *v1Tensor) error {
 	total, _ := t.entry.Shape.Elements()
+	if err := v.canHold(t, total); err != nil {
+		return err
+	}
+	if len(t.entry.Slices) == 0 {
+		return nil
+	}
+	if err := checkCover(t.entry.Shape, total, t.entry.Slices); err != nil {
+		return v.corrupt(t, "%w", err)
+	}
+	return nil
+}
+
+// canHold checks that files of this size can hold that many elements.
+func (v *v1) canHold(t *v1Tensor, total int64) error {
 	least := int64(1) // of bytes that an element takes
 	switch v1Encodings[t.entry.DType].typ {
 	case wire.Fixed32Type, wire.Fixed64Type:
@@ -66,12 +80,6 @@ func (v *v1) cover(t *v1Tensor) error {
 	}
 	if total/v1Ratio > v.bytes/least {
 		return v.corrupt(t, "shape %s has more elements than the files can hold", t.entry.Shape)
-	}
-	if len(t.entry.Slices) == 0 {
-		return nil
-	}
-	if err := checkCover(t.entry.Shape, total, t.entry.Slices); err != nil {
-		return v.corrupt(t, "%w", err)
 	}
 	return nil
 }

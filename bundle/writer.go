@@ -1,83 +1,93 @@
 package bundle
 
 import (
-	"bufio"
-	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
-	"math"
-	"slices"
 	"strconv"
-	"strings"
 
-	"github.com/ckpt-go/ckpt/internal/crc32c"
 	"github.com/ckpt-go/ckpt/storage"
-	"github.com/ckpt-go/ckpt/table"
 	"github.com/ckpt-go/ckpt/tensor"
 )
 
-// WriterOptions are the options of Create; nil means the zero value. There are
-// none yet.
-type WriterOptions struct{}
+// WriterOptions are the options of Create; nil means the zero value.
+type WriterOptions struct {
+	// Plan says which data file each tensor goes to; all tensors of the plan must
+	// be added, and no other, in any order. Nil means one file for what comes.
+	Plan *Plan
+}
 
-// Writer writes one bundle of one shard (BundleWriter). It is for one
-// goroutine. The first error is final: every later call returns it, and Commit
-// publishes nothing.
+// Writer writes one bundle (BundleWriter), or with a Plan what several of them
+// and MergeV2Checkpoints make. It is for one goroutine. The first error is
+// final: every later call returns it, and Commit publishes nothing.
+//
+// All data files are open until Commit or Abort. They collect at most 32 MiB, or
+// 4 KiB each, before it is written.
 type Writer struct {
 	bucket storage.Bucket
 	prefix string
+	plan   *Plan
 	index  storage.Writer
-	data   storage.Writer
+	data   []*appender // by shard
 
-	buf     []byte  // data that was added and not written
-	offset  int64   // data that was added
 	room    []entry // entries that are not used yet: growing one slice would copy them
 	entries map[string]*entry
 	order   []*entry // in the order they were added
+	sliced  []*sliced
+	wholes  map[string]*sliced
 
 	err  error
 	done bool
-}
-
-// entry is an Entry with its key.
-type entry struct {
-	key string
-	Entry
 }
 
 var errDone = errors.New("the bundle was committed or aborted before")
 
 // Create starts a bundle. Nothing is visible under the names of prefix before
 // Commit.
-func Create(ctx context.Context, b storage.Bucket, prefix string, _ *WriterOptions) (*Writer, error) {
-	// The index is created first: its unpublished file is what proves, after a
-	// crash, that data files of this prefix without an index are ours.
-	index, err := b.Create(ctx, IndexName(prefix), nil)
-	if err != nil {
-		return nil, err
+func Create(ctx context.Context, b storage.Bucket, prefix string, o *WriterOptions) (*Writer, error) {
+	if o == nil {
+		o = new(WriterOptions)
 	}
-	data, err := b.Create(ctx, DataName(prefix, 0, 1), nil)
-	if err != nil {
-		return nil, errors.Join(err, index.Abort())
-	}
-	return &Writer{
+	w := &Writer{
 		bucket:  b,
 		prefix:  prefix,
-		index:   index,
-		data:    data,
-		buf:     make([]byte, 0, chunkSize),
+		plan:    o.Plan,
 		entries: make(map[string]*entry),
-	}, nil
+	}
+	shards := 1
+	if w.plan != nil {
+		shards = w.plan.shards
+	}
+	var err error
+	// The index is created first: its unpublished file is what proves, after a
+	// crash, that data files of this prefix without an index are ours.
+	if w.index, err = b.Create(ctx, IndexName(prefix), nil); err != nil {
+		return nil, err
+	}
+	for i := range shards {
+		data, err := b.Create(ctx, DataName(prefix, i, shards), nil)
+		if err != nil {
+			return nil, errors.Join(err, w.Abort())
+		}
+		w.data = append(w.data, &appender{
+			file: data, room: max(4<<10, min(chunkSize, (32<<20)/shards)),
+			shared: w.plan != nil && w.plan.cuts,
+		})
+	}
+	return w, nil
 }
 
 // Add appends a tensor of a fixed-size dtype. The chunks are its little-endian
 // row-major bytes, cut anywhere; their sum must be the size of the tensor. A
 // chunk is not kept and may be reused when the next one is asked for.
 func (w *Writer) Add(ctx context.Context, key string, d tensor.DType, s tensor.Shape, chunks iter.Seq[[]byte]) error {
-	return w.add(key, d, s, func(e *Entry) error {
+	if cut := w.cutOf(key); cut != nil {
+		return w.addCut(cut, d, s, func(parts []*target) error {
+			return w.dealBytes(ctx, cut, d, parts, chunks)
+		})
+	}
+	return w.add(key, d, s, func(t *target) error {
 		if !d.Fixed() {
 			return fmt.Errorf("elements of dtype %s have no fixed size", d)
 		}
@@ -87,20 +97,43 @@ func (w *Writer) Add(ctx context.Context, key string, d tensor.DType, s tensor.S
 			return fmt.Errorf("a %s tensor of shape %s is too large", d, s)
 		}
 		for p := range chunks {
-			if int64(len(p)) > size-(w.offset-e.Offset) {
-				return fmt.Errorf("more bytes than the %d of a %s tensor of shape %s", size, d, s)
+			if int64(len(p)) > size-t.size() {
+				return tooMany(size, d, s)
 			}
-			var err error
-			if e.CRC, err = w.append(ctx, e.CRC, p); err != nil {
+			if err := t.append(ctx, p); err != nil {
 				return err
 			}
 		}
-		if got := w.offset - e.Offset; got != size {
-			return fmt.Errorf("%d bytes are no %s tensor of shape %s, which has %d", got, d, s, size)
+		if got := t.size(); got != size {
+			return tooFew(got, size, d, s)
 		}
 		return nil
 	})
 }
+
+func tooMany(size int64, d tensor.DType, s tensor.Shape) error {
+	return fmt.Errorf("more bytes than the %d of a %s tensor of shape %s", size, d, s)
+}
+
+func tooFew(got, size int64, d tensor.DType, s tensor.Shape) error {
+	return fmt.Errorf("%d bytes are no %s tensor of shape %s, which has %d", got, d, s, size)
+}
+
+// target is an entry whose bytes are being written.
+type target struct {
+	Entry
+	out *appender
+}
+
+// append adds bytes that count for the checksum.
+func (t *target) append(ctx context.Context, p []byte) error {
+	var err error
+	t.CRC, err = t.out.append(ctx, t.CRC, p)
+	return err
+}
+
+// size returns how many bytes were added.
+func (t *target) size() int64 { return t.out.offset - t.Offset }
 
 // byteSize returns the bytes of n elements.
 func byteSize(n int64, d tensor.DType) (int64, bool) {
@@ -108,26 +141,43 @@ func byteSize(n int64, d tensor.DType) (int64, bool) {
 	return size, size/int64(d.Size()) == n
 }
 
-// add checks a new key and shape, lets write add the bytes, and keeps the
-// entry.
-func (w *Writer) add(key string, d tensor.DType, s tensor.Shape, write func(e *Entry) error) error {
+// usable says why nothing can be added any more.
+func (w *Writer) usable() error {
 	if w.err == nil && w.done {
 		w.err = errDone
 	}
-	if w.err != nil {
-		return w.err
+	return w.err
+}
+
+// fail keeps the first error, and says which tensor it is about.
+func (w *Writer) fail(key string, err error) error {
+	if err != nil && w.err == nil {
+		w.err = fmt.Errorf("tensor %s: %w", strconv.Quote(errKey(key)), err)
 	}
-	e := Entry{DType: d, Shape: s.Clone(), Offset: w.offset}
+	return w.err
+}
+
+// add checks a new key and shape, lets write add the bytes, and keeps the
+// entry.
+func (w *Writer) add(key string, d tensor.DType, s tensor.Shape, write func(t *target) error) error {
+	if err := w.usable(); err != nil {
+		return err
+	}
 	err := w.checkNew(key, s)
-	if err == nil {
-		err = write(&e)
+	shard := 0
+	if err == nil && w.plan != nil {
+		shard, err = w.plan.shardOf(key, d, s)
 	}
 	if err != nil {
-		w.err = fmt.Errorf("tensor %s: %w", strconv.Quote(errKey(key)), err)
-		return w.err
+		return w.fail(key, err)
 	}
-	e.Size = w.offset - e.Offset
-	w.keep(key, e)
+	out := w.data[shard]
+	t := target{Entry{DType: d, Shape: s.Clone(), Shard: int32(shard), Offset: out.offset}, out}
+	if err := write(&t); err != nil {
+		return w.fail(key, err)
+	}
+	t.Size = t.size()
+	w.keep(key, t.Entry)
 	return nil
 }
 
@@ -163,50 +213,17 @@ func checkShape(s tensor.Shape) error {
 	return nil
 }
 
-// append adds bytes to the data file and returns the checksum of what crc
-// stands for and them. What is as large as the buffer bypasses it.
-func (w *Writer) append(ctx context.Context, crc uint32, p []byte) (uint32, error) {
-	for len(p) > 0 {
-		if err := ctx.Err(); err != nil {
-			return crc, err
-		}
-		n := min(len(p), cap(w.buf)-len(w.buf))
-		piece := p[:n]
-		p = p[n:]
-		crc = crc32c.Update(crc, piece)
-		w.offset += int64(n)
-		if n == cap(w.buf) {
-			if _, err := w.data.Write(piece); err != nil {
-				return crc, err
-			}
-			continue
-		}
-		w.buf = append(w.buf, piece...)
-		if len(w.buf) == cap(w.buf) {
-			if err := w.flush(); err != nil {
-				return crc, err
-			}
-		}
-	}
-	return crc, nil
-}
-
-func (w *Writer) flush() error {
-	if len(w.buf) == 0 {
-		return nil
-	}
-	_, err := w.data.Write(w.buf)
-	w.buf = w.buf[:0]
-	return err
-}
-
 // Abort gives the bundle up: nothing of it stays. After Commit it does nothing.
 func (w *Writer) Abort() error {
 	if w.done {
 		return nil
 	}
 	w.done = true
-	return errors.Join(w.data.Abort(), w.index.Abort())
+	var errs []error
+	for _, a := range w.data {
+		errs = append(errs, a.file.Abort())
+	}
+	return errors.Join(append(errs, w.index.Abort())...)
 }
 
 // Commit makes the bundle durable and visible under its prefix, replacing a
@@ -214,91 +231,46 @@ func (w *Writer) Abort() error {
 // When it fails, what the prefix named before is still, or again, there; only
 // if the storage goes on failing does that wait for Recover.
 func (w *Writer) Commit(ctx context.Context) error {
-	if w.err == nil && w.done {
-		w.err = errDone
-	}
-	if w.err != nil {
-		return errors.Join(w.err, w.Abort())
+	if err := w.usable(); err != nil {
+		return errors.Join(err, w.Abort())
 	}
 	if err := w.finish(); err != nil {
 		w.err = err
 		return errors.Join(err, w.Abort())
 	}
 	defer w.Abort()
-	if err := w.publish(ctx); err != nil {
+	if err := w.publication().publish(ctx); err != nil {
 		w.err = err
 		return err
 	}
 	w.done = true
-	w.entries, w.order, w.room = nil, nil, nil
+	w.entries, w.order, w.room, w.sliced, w.wholes = nil, nil, nil, nil, nil
 	return nil
 }
 
-// sorted returns the entries in the order of the index. Comparing the eight
-// bytes after what all keys begin with settles most comparisons of a hundred
-// thousand keys without looking at the keys themselves.
-func (w *Writer) sorted() []*entry {
-	type item struct {
-		head uint64
-		e    *entry
-	}
-	items := make([]item, len(w.order))
-	common := math.MaxInt
-	for _, e := range w.order {
-		common = shared(e.key, w.order[0].key, common)
-	}
-	for i, e := range w.order {
-		var head [8]byte
-		copy(head[:], e.key[common:])
-		items[i] = item{binary.BigEndian.Uint64(head[:]), e}
-	}
-	slices.SortFunc(items, func(a, b item) int {
-		if a.head != b.head {
-			return cmp.Compare(a.head, b.head)
-		}
-		return strings.Compare(a.e.key, b.e.key)
-	})
-	for i := range items {
-		w.order[i] = items[i].e
-	}
-	return w.order
-}
-
-// shared returns how many bytes, at most limit, two keys have in common at
-// their beginning.
-func shared(a, b string, limit int) int {
-	limit = min(limit, len(a), len(b))
-	for i := range limit {
-		if a[i] != b[i] {
-			return i
-		}
-	}
-	return limit
-}
-
-// finish writes what is left of both files, so that a full disk is noticed
+// finish writes what is left of all files, so that a full disk is noticed
 // before anything is published.
 func (w *Writer) finish() error {
-	if err := w.flush(); err != nil {
+	if err := w.checkPlan(); err != nil {
 		return err
 	}
-	out := bufio.NewWriter(w.index)
-	t := table.NewWriter(out, nil)
-	header := Header{NumShards: 1, Producer: producerVersion}
-	value := EncodeHeader(nil, &header)
-	if err := t.Add([]byte(headerKey), value); err != nil {
-		return err
-	}
-	var key []byte
-	for _, e := range w.sorted() {
-		key = append(key[:0], e.key...)
-		value = EncodeEntry(value[:0], &e.Entry)
-		if err := t.Add(key, value); err != nil {
-			return fmt.Errorf("tensor %s: %w", strconv.Quote(errKey(e.key)), err)
+	for _, a := range w.data {
+		if err := a.flush(); err != nil {
+			return err
 		}
 	}
-	if err := t.Close(); err != nil {
-		return err
+	for _, t := range w.sliced {
+		t.finish()
 	}
-	return out.Flush()
+	header := Header{NumShards: int32(len(w.data)), Producer: producerVersion}
+	return writeIndex(w.index, &header, w.order)
+}
+
+// publication returns what Commit publishes.
+func (w *Writer) publication() *publication {
+	p := &publication{bucket: w.bucket, prefix: w.prefix, index: w.index}
+	for _, a := range w.data {
+		p.data = append(p.data, a.file)
+	}
+	return p
 }

@@ -15,55 +15,74 @@ import (
 var errChanged = errors.New("the elements changed between the first pass and the second")
 
 // AddStrings appends a string tensor of the elements in row-major order. The
-// lengths stand before the bytes, so elements is iterated twice and must yield
-// the same both times. An element is not kept.
+// lengths stand before the bytes, so elements is iterated twice, or three times
+// if the tensor is cut, and must yield the same every time. An element is not
+// kept.
 func (w *Writer) AddStrings(ctx context.Context, key string, s tensor.Shape, elements iter.Seq[[]byte]) error {
-	return w.add(key, tensor.String, s, func(e *Entry) error {
+	if cut := w.cutOf(key); cut != nil {
+		return w.addCut(cut, tensor.String, s, func(parts []*target) error {
+			return w.dealStrings(ctx, cut, parts, elements)
+		})
+	}
+	return w.add(key, tensor.String, s, func(t *target) error {
 		want, _ := s.Elements()
 		var n int64
-		var lengths uint32
-		var varint [binary.MaxVarintLen64]byte
+		var lengths stringLengths
 		for p := range elements {
 			if n++; n > want {
 				break
 			}
-			lengths = updateLength(lengths, uint64(len(p)), false)
-			if _, err := w.append(ctx, 0, binary.AppendUvarint(varint[:0], uint64(len(p)))); err != nil {
+			if err := lengths.add(ctx, t, len(p)); err != nil {
 				return err
 			}
 		}
 		if n != want {
 			return countError(n, want, s)
 		}
-		// The checksum of the entry covers the lengths as numbers, not the
-		// varints that were just written.
-		checksum := binary.LittleEndian.AppendUint32(nil, crc32c.Mask(lengths))
-		crc, err := w.append(ctx, lengths, checksum)
-		if err != nil {
+		if err := lengths.close(ctx, t); err != nil {
 			return err
 		}
-		var again uint32
+		var again stringLengths
 		for p := range elements {
-			again = updateLength(again, uint64(len(p)), false)
+			again.count(len(p))
 			if n--; n < 0 {
 				return errChanged
 			}
-			if crc, err = w.append(ctx, crc, p); err != nil {
+			if err := t.append(ctx, p); err != nil {
 				return err
 			}
 		}
 		if n != 0 || again != lengths {
 			return errChanged
 		}
-		e.CRC = crc
 		return nil
 	})
+}
+
+// stringLengths is the checksum of the lengths of a string tensor, which are
+// stored as varints but count as numbers.
+type stringLengths struct{ crc uint32 }
+
+func (l *stringLengths) count(length int) { l.crc = updateLength(l.crc, uint64(length), false) }
+
+// add writes a length and counts it.
+func (l *stringLengths) add(ctx context.Context, t *target, length int) error {
+	var varint [binary.MaxVarintLen64]byte
+	l.count(length)
+	_, err := t.out.append(ctx, 0, binary.AppendUvarint(varint[:0], uint64(length)))
+	return err
+}
+
+// close writes the checksum; from here on, that of the entry covers all bytes.
+func (l *stringLengths) close(ctx context.Context, t *target) error {
+	t.CRC = l.crc
+	return t.append(ctx, binary.LittleEndian.AppendUint32(nil, crc32c.Mask(l.crc)))
 }
 
 // AddVariants appends a variant tensor of serialized elements
 // (VariantTensorDataProto) in row-major order, as Reader.Strings returns them.
 func (w *Writer) AddVariants(ctx context.Context, key string, s tensor.Shape, elements iter.Seq[[]byte]) error {
-	return w.add(key, tensor.Variant, s, func(e *Entry) error {
+	return w.add(key, tensor.Variant, s, func(t *target) error {
 		want, _ := s.Elements()
 		var n int64
 		var scratch [binary.MaxVarintLen64]byte
@@ -72,16 +91,14 @@ func (w *Writer) AddVariants(ctx context.Context, key string, s tensor.Shape, el
 				break
 			}
 			length := uint64(len(p))
-			if _, err := w.append(ctx, 0, binary.AppendUvarint(scratch[:0], length)); err != nil {
+			if _, err := t.out.append(ctx, 0, binary.AppendUvarint(scratch[:0], length)); err != nil {
 				return err
 			}
-			e.CRC = crc32c.Update(e.CRC, binary.LittleEndian.AppendUint64(scratch[:0], length))
-			var err error
-			if e.CRC, err = w.append(ctx, e.CRC, p); err != nil {
+			t.CRC = crc32c.Update(t.CRC, binary.LittleEndian.AppendUint64(scratch[:0], length))
+			if err := t.append(ctx, p); err != nil {
 				return err
 			}
-			checksum := binary.LittleEndian.AppendUint32(scratch[:0], crc32c.Mask(e.CRC))
-			if e.CRC, err = w.append(ctx, e.CRC, checksum); err != nil {
+			if err := t.append(ctx, binary.LittleEndian.AppendUint32(scratch[:0], crc32c.Mask(t.CRC))); err != nil {
 				return err
 			}
 		}

@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow.python.checkpoint import checkpoint_management
+from tensorflow.python.checkpoint.sharding import sharding_policies
 from tensorflow.python.training.checkpoint_state_pb2 import CheckpointState
 
 PROGRAMS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "programs")
@@ -237,7 +238,6 @@ def merge(prefixes, destination, delete_old_dirs):
 @call
 def write_sharded(prefix, tensors, max_shard_size):
     """Writes a checkpoint of variables, {name: tensor}, in shards of at most so many bytes."""
-    from tensorflow.python.checkpoint.sharding import sharding_policies
     variables = {name: tf.Variable(decode(spec)) for name, spec in tensors.items()}
     policy = sharding_policies.MaxShardSizePolicy(max_shard_size)
     tf.train.Checkpoint(**variables).write(prefix, options=tf.train.CheckpointOptions(experimental_sharding_callback=policy))
