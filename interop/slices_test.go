@@ -3,6 +3,7 @@ package interop_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -186,9 +187,7 @@ func TestMerge(t *testing.T) {
 			b := local.Open(ours, nil)
 			whole, parts := randomParts(t, rng, "")
 			more, moreParts := randomParts(t, rng, "z")
-			for name, v := range more {
-				whole[name] = v
-			}
+			maps.Copy(whole, more)
 			parts = append(parts, moreParts...)
 			n := min(1+rng.IntN(4), len(parts))
 			inputs := make([][]part, n)
