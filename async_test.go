@@ -326,26 +326,13 @@ func TestBackgroundDone(t *testing.T) {
 // when Wait says so.
 func trainBehind(t *testing.T, b storage.Bucket, steps ...int64) (acknowledged, tried int64, err error) {
 	t.Helper()
-	p := newProgram()
-	m, err := ckpt.NewManager(p.Checkpoint, "", &ckpt.ManagerOptions{MaxToKeep: 2, Bucket: b})
-	if err != nil {
-		return 0, 0, err
-	}
-	if _, err := m.Resume(t.Context(), nil); err != nil {
-		return 0, 0, err
-	}
-	for _, step := range steps {
-		p.setStep(step)
+	return trainWith(t, b, func(p *program, m *ckpt.Manager) error {
 		if _, err := m.Save(t.Context(), behind); err != nil {
-			return acknowledged, step, err
+			return err
 		}
-		p.setStep(-step)
-		if err := m.Wait(t.Context()); err != nil {
-			return acknowledged, step, err
-		}
-		acknowledged = step
-	}
-	return acknowledged, acknowledged, nil
+		p.setStep(-p.step.Value())
+		return m.Wait(t.Context())
+	}, steps...)
 }
 
 // A crash after each step of background saves is like one of foreground saves.

@@ -17,6 +17,15 @@ import (
 // last, 0 if none was, and the step that was tried last.
 func train(t *testing.T, b storage.Bucket, steps ...int64) (acknowledged, tried int64, err error) {
 	t.Helper()
+	return trainWith(t, b, func(_ *program, m *ckpt.Manager) error {
+		_, err := m.Save(t.Context(), nil)
+		return err
+	}, steps...)
+}
+
+// trainWith is train with another way to save.
+func trainWith(t *testing.T, b storage.Bucket, save func(p *program, m *ckpt.Manager) error, steps ...int64) (acknowledged, tried int64, err error) {
+	t.Helper()
 	p := newProgram()
 	m, err := ckpt.NewManager(p.Checkpoint, "", &ckpt.ManagerOptions{MaxToKeep: 2, Bucket: b})
 	if err != nil {
@@ -27,7 +36,7 @@ func train(t *testing.T, b storage.Bucket, steps ...int64) (acknowledged, tried 
 	}
 	for _, step := range steps {
 		p.setStep(step)
-		if _, err := m.Save(t.Context(), nil); err != nil {
+		if err := save(p, m); err != nil {
 			return acknowledged, step, err
 		}
 		acknowledged = step
