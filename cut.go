@@ -15,6 +15,7 @@ type cut struct {
 	items []item
 	shots []Snapshot // of the items
 	graph []byte
+	plan  *bundle.Plan // nil: one data file
 }
 
 // cut takes one, of which a save in the background shares no memory that can
@@ -39,7 +40,10 @@ func (c *Checkpoint) cut(ctx context.Context, at place, o *SaveOptions) (*cut, e
 		}
 	}
 	k := &cut{items: p.items, shots: make([]Snapshot, len(p.items))}
-	if err := k.take(ctx); err != nil {
+	if err = k.take(ctx); err == nil {
+		k.plan, err = k.divide(o)
+	}
+	if err != nil {
 		k.release()
 		return nil, fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
 	}
@@ -138,7 +142,7 @@ func (k *cut) write(ctx context.Context, at place, o *SaveOptions) error {
 }
 
 func (k *cut) writeBundle(ctx context.Context, at place) (err error) {
-	w, err := bundle.Create(ctx, at.bucket, at.name, nil)
+	w, err := bundle.Create(ctx, at.bucket, at.name, &bundle.WriterOptions{Plan: k.plan})
 	if err != nil {
 		return err
 	}

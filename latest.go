@@ -57,17 +57,21 @@ func ReadState(ctx context.Context, dir string, o *FindOptions) (*State, error) 
 // directory counts. Otherwise it is ErrNoCheckpoint: Latest neither falls back
 // to older checkpoints nor opens anything; Manager.Resume and FindGood do.
 func Latest(ctx context.Context, dir string, o *FindOptions) (string, error) {
-	f := openDirectory(dir, o)
-	s, err := f.readState(ctx)
+	at, err := openDirectory(dir, o).latest(ctx)
+	return at.prefix, err
+}
+
+func (d *directory) latest(ctx context.Context) (place, error) {
+	s, err := d.readState(ctx)
 	if err != nil {
-		return "", err
+		return place{}, err
 	}
-	at, found := f.resolve(ctx, s.Latest)
+	at, found := d.resolve(ctx, s.Latest)
 	if !found {
-		return "", fmt.Errorf("ckpt: the state file %s names %s, which does not exist (`ckpt resume %s` looks for older ones): %w",
-			joinPath(dir, stateFileName), fault.Printable(s.Latest), dir, ErrNoCheckpoint)
+		return place{}, fmt.Errorf("ckpt: the state file %s names %s, which does not exist (`ckpt resume %s` looks for older ones): %w",
+			joinPath(d.dir, stateFileName), fault.Printable(s.Latest), d.dir, ErrNoCheckpoint)
 	}
-	return at.prefix, nil
+	return at, nil
 }
 
 // directory is a folder of checkpoints with a state file.

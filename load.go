@@ -141,9 +141,9 @@ func restoreWaiting(ctx context.Context, starts []start, check func() error) (er
 		m.newer, m.late = newer, true
 		rounds = append(rounds, m)
 		for ; len(starts) > 0 && starts[0].p.r == r; starts = starts[1:] {
-			m.add(starts[0].p.node, starts[0].object)
+			m.begin(starts[0])
 		}
-		if err := m.checkDoubles(r.complete); err != nil {
+		if err := errors.Join(m.checkDoubles(r.complete), m.checkNewNames()); err != nil {
 			return err
 		}
 		rd, err := m.prepare(ctx)

@@ -33,6 +33,7 @@ type matching struct {
 	create   []slotRestoration         // slot variables for the optimizer to make
 	doubles  []int                     // nodes that two objects claim
 	failed   error
+	names    byNameRound
 	late     bool // objects that appeared after the restore
 }
 
@@ -366,6 +367,7 @@ func (m *matching) commit() {
 		}
 		r.warned[node] = true
 	}
+	m.commitNames()
 	r.releaseIfDone()
 }
 
@@ -381,6 +383,7 @@ func (m *matching) rollback() {
 		delete(m.r.seen, object)
 	}
 	m.nodes, m.marks, m.plain = nil, nil, nil
+	m.rollbackNames()
 }
 
 // manyReads is where going through the index once becomes cheaper than looking

@@ -19,7 +19,8 @@ type Node struct {
 	edges   []edge
 	index   map[string]int // by name, once there are many edges
 	waiting map[string][]position
-	orphan  *orphan // nil, or the object is not in the checkpoint that was resumed from
+	byName  []*restoration // name-based ones that every child is offered to
+	orphan  *orphan        // nil, or the object is not in the checkpoint that was resumed from
 }
 
 type edge struct {
@@ -75,6 +76,9 @@ func (n *Node) trackAll(ctx context.Context, children iter.Seq2[string, Trackabl
 		if fresh {
 			for _, p := range n.waiting[name] {
 				starts = append(starts, start{p, child})
+			}
+			for _, r := range n.byName {
+				starts = append(starts, start{position{r, 0}, child})
 			}
 		}
 	}

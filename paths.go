@@ -2,11 +2,15 @@ package ckpt
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 
+	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/objectgraph"
 	"github.com/ckpt-go/ckpt/storage"
 	"github.com/ckpt-go/ckpt/storage/local"
@@ -14,6 +18,11 @@ import (
 
 // graphKey is the tensor that holds the object graph.
 const graphKey = objectgraph.Key
+
+// Where a SavedModel's directory keeps what.
+var modelFiles = [...]string{"saved_model.pb", "saved_model.pbtxt"}
+
+const modelVariables = "variables/variables"
 
 // background is the context of work that has no caller's: values that arrive
 // when an object is tracked.
@@ -63,6 +72,101 @@ func openFolder(dir string) storage.Bucket {
 		dir = "."
 	}
 	return local.Open(dir, nil)
+}
+
+// openIn opens a checkpoint of a bucket by a prefix, one of its files, or a
+// folder.
+func openIn(ctx context.Context, b storage.Bucket, path string) (*Reader, error) {
+	if isName(path) {
+		if r, err := openPlace(ctx, place{b, path, path}); !isAbsent(err) {
+			return r, err
+		}
+	}
+	at, err := findIn(ctx, b, path)
+	if err != nil {
+		return nil, err
+	}
+	return openPlace(ctx, at)
+}
+
+// isName tells whether a path in a bucket can be a prefix, and not only a
+// folder.
+func isName(path string) bool { return path != "" && path[len(path)-1] != '/' }
+
+// find understands what a person may give in place of a prefix.
+func find(ctx context.Context, path string, bucket storage.Bucket) (place, error) {
+	if bucket != nil {
+		return findIn(ctx, bucket, path)
+	}
+	prefix, err := ResolvePath(ctx, path)
+	return locate(prefix, nil), err
+}
+
+// findIn understands a path in a bucket as ResolvePath does one of the system.
+// What nothing is known about counts as a prefix.
+func findIn(ctx context.Context, b storage.Bucket, path string) (place, error) {
+	at := place{b, path, path}
+	if isName(path) {
+		if there, err := bundle.Exists(ctx, b, path); there || err != nil {
+			return at, nil // opening it will say what is wrong
+		}
+		if prefix := trimFileSuffix(path); prefix != path {
+			return place{b, prefix, prefix}, nil
+		}
+	}
+	d := openDirectory(path, &FindOptions{Bucket: b})
+	if model, ok := d.model(ctx); ok {
+		return model, nil
+	}
+	for _, err := range b.List(ctx, d.base) {
+		if err == nil {
+			return d.newest(ctx)
+		}
+		break
+	}
+	return at, nil
+}
+
+// restoreName understands what Restore takes in a bucket besides a prefix: a
+// file's name and, where a whole program is restored, a SavedModel's folder.
+func restoreName(ctx context.Context, path string, b storage.Bucket, models bool) string {
+	if there, err := bundle.Exists(ctx, b, path); there || err != nil {
+		return path
+	}
+	if prefix := trimFileSuffix(path); prefix != path {
+		return prefix
+	}
+	if model, ok := openDirectory(path, &FindOptions{Bucket: b}).model(ctx); ok && models {
+		return model.name
+	}
+	return path
+}
+
+// model is the variables of the directory, if it is a SavedModel's.
+func (d *directory) model(ctx context.Context) (place, bool) {
+	for _, name := range modelFiles {
+		if f, err := d.bucket.Open(ctx, d.base+name); err == nil {
+			f.Close()
+			return d.at(modelVariables), true
+		}
+	}
+	return place{}, false
+}
+
+// newest is the latest checkpoint of the directory by its state file, or if it
+// has none, the newest that lies there.
+func (d *directory) newest(ctx context.Context) (place, error) {
+	at, err := d.latest(ctx)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return at, err
+	}
+	if list, _, err := d.scan(ctx, ""); err == nil && len(list) > 0 {
+		return d.at(list[0].name), nil
+	}
+	if old := d.oldFormat(ctx); len(old) > 0 {
+		return d.at(old[0]), nil
+	}
+	return place{}, fmt.Errorf("ckpt: there is no checkpoint in %s: %w", d.dir+d.holds(ctx), ErrNoCheckpoint)
 }
 
 // followed is the same place with leave to follow links out of its folder.

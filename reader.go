@@ -7,21 +7,19 @@ import (
 	"io/fs"
 	"iter"
 	"os"
-	"path"
 	"strings"
 
 	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/internal/fault"
 	"github.com/ckpt-go/ckpt/objectgraph"
 	"github.com/ckpt-go/ckpt/storage"
-	"github.com/ckpt-go/ckpt/storage/fsys"
 	"github.com/ckpt-go/ckpt/tensor"
 )
 
 // OpenOptions are the options of Open and OpenFS; nil means the zero value.
 type OpenOptions struct {
-	// Bucket is where the files are; the path is then a prefix in it. Nil means
-	// the local file system.
+	// Bucket is where the files are; the path is then one in it. Nil means the
+	// local file system.
 	Bucket storage.Bucket
 	// FollowLinks allows symbolic links that lead out of the checkpoint's folder,
 	// as the caches of model hubs have them. Without it they are refused.
@@ -43,7 +41,7 @@ type Reader struct {
 // a path that leads nowhere is fs.ErrNotExist or ErrNoCheckpoint.
 func Open(ctx context.Context, path string, o *OpenOptions) (*Reader, error) {
 	if o != nil && o.Bucket != nil {
-		return openPlace(ctx, place{o.Bucket, path, path})
+		return openIn(ctx, o.Bucket, path)
 	}
 	prefix, err := ResolvePath(ctx, path)
 	if err != nil {
@@ -57,16 +55,10 @@ func Open(ctx context.Context, path string, o *OpenOptions) (*Reader, error) {
 }
 
 // OpenFS opens a checkpoint of an fs.FS, such as files embedded in the binary
-// or a zip. The path is a prefix or the name of one of its files. None of the
+// or a zip. The path is what Open takes; "." is the whole of it. None of the
 // options applies to an fs.FS yet.
 func OpenFS(fsystem fs.FS, name string, o *OpenOptions) (*Reader, error) {
-	dir, _ := path.Split(name)
-	sub, err := fs.Sub(fsystem, path.Clean(dir))
-	if err != nil {
-		return nil, fmt.Errorf("ckpt: %s: %w", name, err)
-	}
-	prefix := trimFileSuffix(name)
-	return openPlace(background, place{fsys.New(sub), strings.TrimPrefix(prefix, dir), prefix})
+	return openFS(fsystem, name)
 }
 
 func openPlace(ctx context.Context, at place) (*Reader, error) {
@@ -74,7 +66,7 @@ func openPlace(ctx context.Context, at place) (*Reader, error) {
 	rd, err := bundle.Open(ctx, at.bucket, at.name, nil)
 	if err != nil {
 		unpin()
-		return nil, fmt.Errorf("ckpt: %s: %w", at.prefix, err)
+		return nil, fmt.Errorf("ckpt: %s: %w", at.prefix, recognise(ctx, at, err))
 	}
 	return &Reader{at: at, rd: rd, unpin: unpin}, nil
 }
@@ -94,22 +86,8 @@ func ResolvePath(ctx context.Context, path string) (string, error) {
 	if isSavedModel(path) {
 		return joinPath(joinPath(path, "variables"), "variables"), nil
 	}
-	latest, err := Latest(ctx, path, nil)
-	if err == nil {
-		return latest, nil
-	}
-	d := openDirectory(path, nil)
-	list, _, scanErr := d.scan(ctx, "")
-	if scanErr == nil && len(list) > 0 && errors.Is(err, fs.ErrNotExist) {
-		return d.at(list[0].name).prefix, nil
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		if old := d.oldFormat(ctx); len(old) > 0 {
-			return d.at(old[0]).prefix, nil
-		}
-		return "", fmt.Errorf("ckpt: there is no checkpoint in %s: %w", path, ErrNoCheckpoint)
-	}
-	return "", err
+	at, err := openDirectory(path, nil).newest(ctx)
+	return at.prefix, err
 }
 
 // Prefix is the prefix the checkpoint was found under.
@@ -224,7 +202,7 @@ func (r *Reader) Tensor(ctx context.Context, name string) (*tensor.Tensor, error
 	if errors.Is(err, fs.ErrNotExist) && !r.Has(name) {
 		return nil, r.notFound(name)
 	}
-	return nil, fmt.Errorf("ckpt: %s: %w", r.at.prefix, err)
+	return nil, fmt.Errorf("ckpt: %s: %w", r.at.prefix, recognise(ctx, r.at, err))
 }
 
 // key is a name without TensorFlow 1's output number.

@@ -18,6 +18,7 @@ type restoration struct {
 	root      root
 	files     *files
 	graph     *objectgraph.Graph
+	byName    *byName // nil unless the checkpoint has no graph, but names
 	skipSlots bool
 	complete  bool // every object of the program must get its values, later ones too
 
@@ -175,6 +176,12 @@ func (r *restoration) waitingFor() []int {
 // releaseIfDone lets go of the files once nothing can come any more. It is
 // called for every object that is tracked, so it must not look at what waits.
 func (r *restoration) releaseIfDone() {
+	if n := r.byName; n != nil {
+		if n.done() {
+			r.files.release()
+		}
+		return
+	}
 	if r.left == 0 || len(r.parked) == 0 && len(r.slotWait) == 0 {
 		r.files.release()
 		r.parks = nil
@@ -209,7 +216,10 @@ func (r *restoration) close() {
 
 // appeared lists the objects that exist by now for nodes that wait, in node
 // order.
-func (r *restoration) appeared() []start {
+func (r *restoration) appeared() ([]start, error) {
+	if r.byName != nil {
+		return r.unasked()
+	}
 	var starts []start
 	found := make(map[int]bool)
 	take := func(node int, object Trackable) {
@@ -241,7 +251,25 @@ func (r *restoration) appeared() []start {
 		}
 	}
 	slices.SortFunc(starts, func(a, b start) int { return cmp.Compare(a.p.node, b.p.node) })
-	return starts
+	return starts, nil
+}
+
+// unasked lists the objects of the program that appeared since.
+func (r *restoration) unasked() ([]start, error) {
+	w, err := walk(r.root)
+	if err == nil && !r.skipSlots {
+		_, err = w.withSlots()
+	}
+	if err != nil {
+		return nil, err
+	}
+	var starts []start
+	for _, object := range w.objects {
+		if !r.byName.offered[object] && object != r.byName.counter {
+			starts = append(starts, start{position{r, 0}, object})
+		}
+	}
+	return starts, nil
 }
 
 // dropFoundSlots forgets the slot variables that waited and are bound now.

@@ -39,6 +39,10 @@ type RestoreOptions struct {
 //
 // Which values found no object, and which objects no value, is for the status
 // to say: see RestoreStatus.CheckConsumed.
+//
+// A name-based checkpoint, which TensorFlow 1's Saver wrote, is matched by
+// Spec.FullName instead, now and whenever an object is tracked. Two objects that
+// share a name it has are an error.
 func (c *Checkpoint) Restore(ctx context.Context, path string, o *RestoreOptions) (*RestoreStatus, error) {
 	return c.restore(ctx, path, o, true)
 }
@@ -59,7 +63,7 @@ func (c *Checkpoint) restore(ctx context.Context, path string, o *RestoreOptions
 	if path == "" {
 		return &RestoreStatus{root: c.top()}, nil
 	}
-	prefix, err := restorePath(path, o, counted)
+	prefix, err := restorePath(ctx, path, o, counted)
 	if err != nil {
 		return nil, err
 	}
@@ -68,9 +72,9 @@ func (c *Checkpoint) restore(ctx context.Context, path string, o *RestoreOptions
 }
 
 // restorePath understands what a person may give in place of a prefix.
-func restorePath(path string, o *RestoreOptions, counted bool) (string, error) {
+func restorePath(ctx context.Context, path string, o *RestoreOptions, counted bool) (string, error) {
 	if o.Bucket != nil {
-		return path, nil
+		return restoreName(ctx, path, o.Bucket, counted), nil
 	}
 	if _, err := os.Stat(path + ".index"); err == nil {
 		return path, nil
@@ -109,7 +113,7 @@ func (l *loading) run(ctx context.Context) (*RestoreStatus, error) {
 	r, err := l.load(ctx, f)
 	if err != nil {
 		f.release()
-		return nil, err
+		return nil, recognise(ctx, l.at, err)
 	}
 	l.c.adopt(r)
 	return &RestoreStatus{r: r, root: l.c.top(), prefix: l.at.prefix}, nil
@@ -123,7 +127,7 @@ func (l *loading) load(ctx context.Context, f *files) (*restoration, error) {
 	if err != nil {
 		return nil, err
 	}
-	graph, err := readGraph(ctx, rd, l.at)
+	r, err := l.restoration(ctx, f, rd)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +137,6 @@ func (l *loading) load(ctx context.Context, f *files) (*restoration, error) {
 			return nil, err
 		}
 	}
-	r := newRestoration(l.c.top(), f, graph, l.options.SkipSlotVariables)
 	m := r.newMatching()
 	err = l.match(ctx, m, rd)
 	if err == nil {
@@ -148,14 +151,50 @@ func (l *loading) load(ctx context.Context, f *files) (*restoration, error) {
 	}
 	if l.complete {
 		r.complete = true
-		r.markOrphans(l.walker)
+		if r.byName == nil {
+			r.markOrphans(l.walker)
+		}
 	}
 	return r, nil
 }
 
-// match binds stored and live objects and decides whether they fit. The root's
-// own tree comes first, then what a rooted Checkpoint attaches to it.
+// restoration begins one, by the object graph or, without it, by full names.
+func (l *loading) restoration(ctx context.Context, f *files, rd *bundle.Reader) (*restoration, error) {
+	if _, err := rd.Entry(graphKey); isAbsent(err) {
+		stored, err := storedNames(rd, l.at)
+		if err != nil {
+			return nil, err
+		}
+		return newByName(l.c.top(), f, stored, l.options.SkipSlotVariables), nil
+	}
+	graph, err := readGraph(ctx, rd, l.at)
+	if err != nil {
+		return nil, err
+	}
+	return newRestoration(l.c.top(), f, graph, l.options.SkipSlotVariables), nil
+}
+
+// match binds stored and live objects and decides whether they fit.
 func (l *loading) match(ctx context.Context, m *matching, rd *bundle.Reader) error {
+	if m.r.byName != nil {
+		if err := l.matchNames(m); err != nil {
+			return err
+		}
+	} else if err := l.matchGraph(m); err != nil {
+		return err
+	}
+	if err := l.checkOverwritten(m); err != nil {
+		return err
+	}
+	if l.whole {
+		return l.checkRest(ctx, m, rd)
+	}
+	return nil
+}
+
+// matchGraph goes by the stored object graph. The root's own tree comes first,
+// then what a rooted Checkpoint attaches to it.
+func (l *loading) matchGraph(m *matching) error {
 	m.add(0, m.r.root.object)
 	if attached := m.r.root.attached(); len(attached) > 0 {
 		stored := m.r.graph.ChildMap(0)
@@ -179,12 +218,6 @@ func (l *loading) match(ctx context.Context, m *matching, rd *bundle.Reader) err
 			return fixed
 		})
 	}
-	if err := l.checkOverwritten(m); err != nil {
-		return err
-	}
-	if l.whole {
-		return l.checkRest(ctx, m, rd)
-	}
 	return nil
 }
 
@@ -195,7 +228,7 @@ func (l *loading) bring(ctx context.Context, m *matching, rd *bundle.Reader) err
 		return err
 	}
 	f := m.r.files
-	if !l.keep && len(m.parks)+len(m.slotWait) > 0 {
+	if !l.keep && (len(m.parks)+len(m.slotWait) > 0 || m.r.byName.open()) {
 		var err error
 		if f.identity, err = identify(rd); err != nil {
 			return fmt.Errorf("ckpt: %s: %w", l.at.prefix, err)
@@ -372,8 +405,7 @@ func (l *loading) checkRest(ctx context.Context, m *matching, rd *bundle.Reader)
 func readGraph(ctx context.Context, rd *bundle.Reader, at place) (*objectgraph.Graph, error) {
 	entry, err := rd.Entry(graphKey)
 	if isAbsent(err) {
-		return nil, fmt.Errorf("ckpt: %s has no object graph (no %s key): a name-based checkpoint, as TensorFlow 1 wrote them. Its tensors can be read with ckpt.Open, restoring objects from it is not supported: %w",
-			at.prefix, graphKey, errors.ErrUnsupported)
+		return nil, noGraph(at, "a name-based checkpoint, as TensorFlow 1 wrote them. Its tensors can be read with ckpt.Open, and restored into objects of the same full names")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ckpt: %s: %w", at.prefix, err)
@@ -394,16 +426,24 @@ func readGraph(ctx context.Context, rd *bundle.Reader, at place) (*objectgraph.G
 	return graph, nil
 }
 
+func noGraph(at place, what string) error {
+	return fmt.Errorf("ckpt: %s has no object graph (no %s key): %s: %w", at.prefix, graphKey, what, errors.ErrUnsupported)
+}
+
 // adopt keeps a restoration for as long as something of it waits. One whose
 // graph is the same replaces its predecessor wholly.
 func (c *Checkpoint) adopt(r *restoration) {
 	kept := c.restores[:0]
 	var graph []byte
 	for _, old := range c.restores {
-		if old.closed || len(old.waiting()) == 0 {
+		if old.closed || old.byName == nil && len(old.waiting()) == 0 {
 			continue
 		}
-		if len(old.graph.Nodes) == len(r.graph.Nodes) && old.skipSlots == r.skipSlots {
+		if old.byName != nil && r.byName != nil {
+			old.close() // whatever appears is offered to the new one first, and is its then
+			continue
+		}
+		if old.byName == nil && r.byName == nil && len(old.graph.Nodes) == len(r.graph.Nodes) && old.skipSlots == r.skipSlots {
 			if graph == nil {
 				graph = r.graph.Append(nil)
 			}

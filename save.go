@@ -27,6 +27,21 @@ type SaveOptions struct {
 	// state file changes (experimental_write_callbacks). An error ends the save:
 	// the files stay, the state file names the previous checkpoint.
 	AfterWrite []func(prefix string) error
+	// MaxShardSize is the most bytes of a data file; 0 puts everything into one
+	// (experimental_sharding_callback=MaxShardSizePolicy). What does not fit is
+	// cut into slices, as TensorFlow cuts it. They are joined when it is read; but
+	// TensorFlow cannot join those of string, float16, uint16, uint32 and uint64
+	// tensors, whoever wrote them. The object graph counts as having no bytes, and
+	// a single element larger than the limit has a file of its own. All files are
+	// open at once.
+	MaxShardSize int64
+	// Shard names the group of a tensor; groups share no data file, and their
+	// files are numbered in the order of their first tensors (ShardByTaskPolicy,
+	// with the name of a task for a group). MaxShardSize then counts in each group.
+	// It is called before Save returns, once for each tensor in the order they are
+	// written: those of the objects, the save counter's and PythonState's too, and
+	// last the object graph, whose key is objectgraph.Key. Nil is one group.
+	Shard func(key string, spec Spec) (group string)
 	// Background returns as soon as the values of this moment are held, and
 	// writes them beside the program, which may change everything at once
 	// (enable_async). The files exist, and survive a power loss, when Wait has

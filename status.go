@@ -33,6 +33,9 @@ func (s *RestoreStatus) CheckExistingObjectsMatched() error {
 	if s.r == nil {
 		return errNothing
 	}
+	if s.current().byName != nil {
+		return s.checkNames()
+	}
 	unmatched, err := s.unmatchedObjects()
 	if err != nil || len(unmatched) == 0 {
 		return err
@@ -70,12 +73,16 @@ func unboundNames(w *walker, objects []Trackable, bound map[Trackable]bool) []st
 
 // CheckConsumed tells whether program and checkpoint match wholly: every object
 // with values was restored and every stored value went somewhere
-// (assert_consumed). The error is an *UnmatchedError.
+// (assert_consumed). The error is an *UnmatchedError. For a name-based checkpoint
+// all three checks are one: whether every object with values was restored.
 func (s *RestoreStatus) CheckConsumed() error {
 	if err := s.CheckExistingObjectsMatched(); err != nil {
 		return err
 	}
 	r := s.current()
+	if r.byName != nil {
+		return nil
+	}
 	if names := s.Unused(); len(names) > 0 {
 		return &UnmatchedError{
 			Reason: fmt.Sprintf("ckpt: %s: Unresolved object in checkpoint", s.prefix),
@@ -104,6 +111,9 @@ func (s *RestoreStatus) CheckNontrivialMatch() error {
 	if s.r == nil {
 		return errNothing
 	}
+	if s.current().byName != nil {
+		return s.checkNames()
+	}
 	for node, object := range s.current().bound {
 		if node != 0 && object != nil {
 			return nil
@@ -125,24 +135,69 @@ func (s *RestoreStatus) trivial() error {
 	}
 }
 
+// checkNames is all three checks of a status: a name-based checkpoint does not
+// tell objects apart, and what nobody asked for is not reported.
+func (s *RestoreStatus) checkNames() error {
+	w, err := walk(s.root)
+	if err == nil && !s.r.skipSlots {
+		_, err = w.withSlots()
+	}
+	if err != nil {
+		return err
+	}
+	n := s.r.byName
+	if lacking := n.lacking(w); len(lacking) > 0 {
+		return &UnmatchedError{
+			Reason: fmt.Sprintf("ckpt: %s: Some objects had attributes which were not restored", s.prefix),
+			Names:  s.r.paths(lacking),
+			Hint:   n.hint(lacking),
+		}
+	}
+	var names []string
+	for id, object := range w.objects {
+		if saveable, ok := object.(Saveable); ok && !n.offered[object] && !s.r.reached(object) && len(saveable.Values()) > 0 {
+			names = append(names, w.name(id))
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return &UnmatchedError{
+		Reason: fmt.Sprintf("ckpt: %s: Object not restored", s.prefix),
+		Names:  names,
+		Hint:   "objects that replaced others, or that an object only lists, are not noticed: see RestoreStatus.Fill",
+	}
+}
+
 // Waiting lists what has to be tracked for the rest of the values: the stored
 // objects with values, in themselves or below, whose live object does not exist
 // yet while the object they hang below does. They are object paths in node
-// order, (root).model.dense; what hangs below them is not listed.
+// order, (root).model.dense; what hangs below them is not listed. Of a name-based
+// checkpoint they are the full names that no object has, in order.
 func (s *RestoreStatus) Waiting() []string {
 	if s.r == nil {
 		return nil
+	}
+	if r := s.current(); r.byName != nil {
+		if r.closed {
+			return nil
+		}
+		return r.byName.left()
 	}
 	return s.namesOf(s.current().waitingFor())
 }
 
 // Unused lists the stored objects with values that no live object is bound to,
-// waiting or not, as object paths in node order.
+// waiting or not, as object paths in node order. Of a name-based checkpoint they
+// are the full names that no object has, in order.
 func (s *RestoreStatus) Unused() []string {
 	if s.r == nil {
 		return nil
 	}
 	r := s.current()
+	if r.byName != nil {
+		return r.byName.left()
+	}
 	slotNodes := make(map[int]bool)
 	if r.skipSlots {
 		for _, n := range r.graph.Nodes {
@@ -180,7 +235,7 @@ func (s *RestoreStatus) unusedAttributes() []string {
 // Warnings are what TensorFlow would log: references that do not fit, values
 // that found no object, attributes that an object could not read.
 func (s *RestoreStatus) Warnings() []string {
-	if s.r == nil {
+	if s.r == nil || s.current().byName != nil {
 		return nil
 	}
 	warnings := s.current().warnings()
@@ -202,7 +257,10 @@ func (s *RestoreStatus) Fill(ctx context.Context) error {
 	}
 	r := s.current()
 	for !r.closed {
-		starts := r.appeared()
+		starts, err := r.appeared()
+		if err != nil {
+			return err
+		}
 		if len(starts) == 0 {
 			return nil
 		}

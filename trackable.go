@@ -65,8 +65,8 @@ type Snapshot interface {
 	Release()
 }
 
-// StringSnapshot is the Snapshot of a string tensor. Strings is called twice
-// and yields the same elements both times.
+// StringSnapshot is the Snapshot of a string tensor. Strings may be called, and
+// what it returns iterated, several times, and yields the same elements every time.
 type StringSnapshot interface {
 	Snapshot
 	Strings() iter.Seq[[]byte]

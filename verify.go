@@ -51,18 +51,15 @@ func Verify(ctx context.Context, path string, o *VerifyOptions) (*Verified, erro
 	if o == nil {
 		o = new(VerifyOptions)
 	}
-	prefix := path
-	if o.Bucket == nil {
-		var err error
-		if prefix, err = ResolvePath(ctx, path); err != nil {
-			return nil, err
-		}
+	at, err := find(ctx, path, o.Bucket)
+	if err != nil {
+		return nil, err
 	}
-	at := o.follow(locate(prefix, o.Bucket))
+	at = o.follow(at)
 	if ok, err := bundle.Exists(ctx, at.bucket, at.name); err == nil && !ok {
 		rd, err := bundle.Open(ctx, at.bucket, at.name, nil)
 		if err != nil {
-			return nil, fmt.Errorf("ckpt: %s: %w", prefix, err)
+			return nil, fmt.Errorf("ckpt: %s: %w", at.prefix, recognise(ctx, at, err))
 		}
 		rd.Close() // it appeared in between
 	}
@@ -89,7 +86,7 @@ func VerifyDirectory(ctx context.Context, dir string, o *VerifyOptions) ([]*Veri
 		candidates = append(candidates, c)
 	}
 	if len(candidates) == 0 && len(list) == 0 {
-		return nil, fmt.Errorf("ckpt: there is no checkpoint in %s: %w", dir, ErrNoCheckpoint)
+		return nil, fmt.Errorf("ckpt: there is no checkpoint in %s: %w", dir+d.holds(ctx), ErrNoCheckpoint)
 	}
 	for _, c := range slices.Backward(candidates) {
 		v, err := verify(ctx, o.follow(c.at), o)
@@ -103,6 +100,7 @@ func VerifyDirectory(ctx context.Context, dir string, o *VerifyOptions) ([]*Veri
 
 func verify(ctx context.Context, at place, o *VerifyOptions) (*Verified, error) {
 	v := &Verified{Prefix: at.prefix}
+	defer v.recognise(ctx, at)
 	defer pin(at)()
 	rd, err := bundle.Open(ctx, at.bucket, at.name, nil)
 	if err != nil {
@@ -130,7 +128,7 @@ func verify(ctx context.Context, at place, o *VerifyOptions) (*Verified, error) 
 			break
 		}
 		file := baseName(bundle.DataName(at.name, int(it.Entry.Shard), int(rd.Header().NumShards)))
-		if it.IsSlice || bad[it.Key] || len(it.Entry.Slices) == 0 && bad[file] {
+		if !hasBytes(&it) || bad[nameOf(&it)] || bad[file] {
 			continue
 		}
 		err := rd.Check(ctx, it.Key)
@@ -139,7 +137,7 @@ func verify(ctx context.Context, at place, o *VerifyOptions) (*Verified, error) 
 		}
 		if err != nil {
 			p := *ProblemOf(err)
-			p.File, p.Key = cmp.Or(p.File, file), cmp.Or(p.Key, it.Key)
+			p.File, p.Key = cmp.Or(p.File, file), cmp.Or(p.Key, nameOf(&it))
 			v.Problems = append(v.Problems, &p)
 		}
 		if done += it.Entry.Size; o.Progress != nil {
@@ -147,6 +145,20 @@ func verify(ctx context.Context, at place, o *VerifyOptions) (*Verified, error) 
 		}
 	}
 	return v, v.checkGraph(ctx, rd, at)
+}
+
+// hasBytes tells an entry with bytes of its own from that of a tensor whose bytes
+// are those of its slices. V1 files have no entries of slices.
+func hasBytes(it *bundle.Item) bool {
+	return it.Entry.Shard < 0 && !it.IsSlice || len(it.Entry.Slices) == 0
+}
+
+// nameOf is the key of an entry as errors have it.
+func nameOf(it *bundle.Item) string {
+	if name, s, ok := bundle.DecodeSliceKey(it.Key); it.IsSlice && ok {
+		return name + " slice " + s.String()
+	}
+	return it.Key
 }
 
 // checkGraph decodes the object graph, unless its bytes are known to be bad.
