@@ -189,3 +189,26 @@ func madeInputs(t *testing.T, seed, steps int) []legInput {
 	}
 	return list
 }
+
+// The files that TensorFlow writes after the first steps and after ten are those the
+// same programs on keras write for the same values, byte for byte.
+func TestKerasBytesAfterSteps(t *testing.T) {
+	for _, test := range kerasPrograms {
+		first := "1"
+		if test.name == "subclassed" {
+			first = "3" // it saves at every third step
+		}
+		for _, steps := range []string{first, "10"} {
+			t.Run(test.name+" "+steps, func(t *testing.T) {
+				tensorflow.Require(t)
+				dir := t.TempDir()
+				tensorflow.Call(t, "program", map[string]any{"name": test.name, "argv": []string{"--dir", dir, "--seed", "5", "--steps", steps}}, nil)
+				p := test.make(t)
+				p.step(t, zeros(t, p.rows, 10), of(t, tensor.Shape{p.rows}, make([]int64, p.rows)...))
+				for folder, c := range p.checkpoints {
+					compareFolder(t, c, filepath.Join(dir, folder))
+				}
+			})
+		}
+	}
+}
