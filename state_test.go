@@ -2,7 +2,9 @@ package ckpt_test
 
 import (
 	"errors"
+	"io/fs"
 	"math"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -269,11 +271,36 @@ func TestParseStateMemory(t *testing.T) {
 	}
 }
 
+// goldenStates returns the state files in testdata.
+func goldenStates(t testing.TB) (texts []string) {
+	t.Helper()
+	err := filepath.WalkDir("testdata", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Name() != "checkpoint" {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		texts = append(texts, string(text))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(texts) < 10 {
+		t.Fatalf("only %d state files in testdata", len(texts))
+	}
+	return texts
+}
+
+// FuzzReadState looks for texts that are not of the class corrupt when they are
+// refused, that do not survive writing, or whose writing is not settled.
 func FuzzReadState(f *testing.F) {
 	f.Add("model_checkpoint_path: \"ckpt-1\"\nall_model_checkpoint_paths: \"ckpt-1\"\nall_model_checkpoint_timestamps: 1764946500.918807\nlast_preserved_timestamp: 1764946499.8042176\n")
 	f.Add("# c\nmodel_checkpoint_path: 'a\\x41\\101\\u00e4\\377'; all_model_checkpoint_paths: [\"p\", \"q\" \"r\"],")
 	f.Add("all_model_checkpoint_timestamps: [1e3, -nan, inf, 1.5f, 1_0] model_checkpoint_path:\"\\q\\\\\"")
 	f.Add("model_checkpoint_path: \"a\nb\"")
+	for _, text := range goldenStates(f) {
+		f.Add(text)
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		first, err := ckpt.ParseState([]byte(text))
 		if err != nil {
@@ -289,6 +316,14 @@ func FuzzReadState(f *testing.F) {
 		}
 		if diff := cmp.Diff(second, first, sameStates); diff != "" {
 			t.Errorf("%q was written as %q: -got +want:\n%s", text, encoded, diff)
+		}
+		if again := second.AppendText([]byte("x")); string(again) != "x"+string(encoded) {
+			t.Errorf("written as %q, then as %q", encoded, again)
+		}
+		// A comment and white space around change nothing.
+		third, err := ckpt.ParseState([]byte("# before\n\t" + text + "\n # behind"))
+		if err != nil || !cmp.Equal(third, first, sameStates) {
+			t.Errorf("%q between comments: got %+v, %v, want %+v", text, third, err, first)
 		}
 	})
 }

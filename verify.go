@@ -1,6 +1,7 @@
 package ckpt
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/ckpt-go/ckpt/bundle"
+	"github.com/ckpt-go/ckpt/internal/fault"
 	"github.com/ckpt-go/ckpt/storage"
 )
 
@@ -28,7 +30,7 @@ type VerifyOptions struct {
 // Verified is what a check of one checkpoint found.
 type Verified struct {
 	Prefix   string
-	Problems []*CorruptError // empty: every byte is as it was written
+	Problems []*CorruptError // empty: every byte that was checked is as it was written
 }
 
 // follow gives a place the leave to follow links.
@@ -47,6 +49,11 @@ func (v *Verified) OK() bool { return len(v.Problems) == 0 }
 // graph. The path is what Open takes. What is wrong with the checkpoint is in
 // the result; the error says that there is none, or that it cannot be looked at.
 // Memory is bounded whatever the size of the tensors.
+//
+// Damage to bytes of the index that nothing reads is a problem too, whose text
+// says that no value is affected: FindGood, Manager.Resume and everything that
+// reads take such a checkpoint. The few bits whose damage nobody can notice are
+// listed in docs/verify.md.
 func Verify(ctx context.Context, path string, o *VerifyOptions) (*Verified, error) {
 	if o == nil {
 		o = new(VerifyOptions)
@@ -63,13 +70,13 @@ func Verify(ctx context.Context, path string, o *VerifyOptions) (*Verified, erro
 		}
 		rd.Close() // it appeared in between
 	}
-	return verify(ctx, at, o)
+	return verify(ctx, at, o, true)
 }
 
 // VerifyDirectory verifies every checkpoint of a directory: those its state
-// file names and those that lie there. A state file that cannot be understood
-// is a problem of the directory, listed first with the directory as prefix. A
-// directory without any checkpoint is ErrNoCheckpoint.
+// file names and those that lie there. A state file that cannot be understood,
+// or that contradicts itself, is a problem of the directory, listed first with
+// the directory as prefix. A directory without any checkpoint is ErrNoCheckpoint.
 func VerifyDirectory(ctx context.Context, dir string, o *VerifyOptions) ([]*Verified, error) {
 	if o == nil {
 		o = new(VerifyOptions)
@@ -88,8 +95,11 @@ func VerifyDirectory(ctx context.Context, dir string, o *VerifyOptions) ([]*Veri
 	if len(candidates) == 0 && len(list) == 0 {
 		return nil, fmt.Errorf("ckpt: there is no checkpoint in %s: %w", dir+d.holds(ctx), ErrNoCheckpoint)
 	}
+	if problems := d.contradictions(ctx); len(problems) > 0 {
+		list = append(list, &Verified{Prefix: dir, Problems: problems})
+	}
 	for _, c := range slices.Backward(candidates) {
-		v, err := verify(ctx, o.follow(c.at), o)
+		v, err := verify(ctx, o.follow(c.at), o, true)
 		if err != nil {
 			return list, err
 		}
@@ -98,7 +108,49 @@ func VerifyDirectory(ctx context.Context, dir string, o *VerifyOptions) ([]*Veri
 	return list, nil
 }
 
-func verify(ctx context.Context, at place, o *VerifyOptions) (*Verified, error) {
+// contradictions lists what a state file that can be understood says wrongly:
+// what no TensorFlow writes. One whose checkpoints do not exist is not among
+// them, that is a problem of theirs.
+func (d *directory) contradictions(ctx context.Context) (problems []*CorruptError) {
+	s, err := d.readState(ctx)
+	if err != nil {
+		return nil // candidates met the same damage
+	}
+	add := func(format string, args ...any) {
+		c := fault.Corrupt(KindState, format, args...)
+		c.File = joinPath(d.dir, stateFileName)
+		problems = append(problems, c)
+	}
+	if len(s.All) > 0 && !d.lists(ctx, s) {
+		add("the latest checkpoint, %s, is not one of the %d it lists", fault.Printable(s.Latest), len(s.All))
+	}
+	if text, err := readAll(ctx, d.bucket, d.base+stateFileName); err == nil {
+		// Any white space parts the fields, but writers and people use only this.
+		if i := bytes.IndexFunc(text, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' }); i >= 0 {
+			add("control character %#02x at offset %d", text[i], i)
+		}
+	}
+	if n := len(s.Timestamps); n > 0 && n != len(s.All) {
+		add("%s for %s", count(n, "timestamp"), count(len(s.All), "checkpoint"))
+	}
+	return problems
+}
+
+// lists tells whether a state's latest checkpoint is one of all, perhaps by
+// another path.
+func (d *directory) lists(ctx context.Context, s *State) bool {
+	if slices.Contains(s.All, s.Latest) {
+		return true
+	}
+	latest, _ := d.resolve(ctx, s.Latest)
+	return slices.ContainsFunc(s.All, func(stored string) bool {
+		at, _ := d.resolve(ctx, stored)
+		return at.identityOf() == latest.identityOf()
+	})
+}
+
+// verify checks one checkpoint, with the bytes that nothing reads if unread is set.
+func verify(ctx context.Context, at place, o *VerifyOptions, unread bool) (*Verified, error) {
 	v := &Verified{Prefix: at.prefix}
 	defer v.recognise(ctx, at)
 	defer pin(at)()
@@ -114,6 +166,9 @@ func verify(ctx context.Context, at place, o *VerifyOptions) (*Verified, error) 
 		if bad[p.Key] = true; p.Key == "" {
 			bad[p.File] = true
 		}
+	}
+	if unread {
+		v.Problems = slices.AppendSeq(v.Problems, rd.CheckUnread(ctx))
 	}
 	if ctx.Err() != nil {
 		return v, ctx.Err()
@@ -243,7 +298,7 @@ func FindGood(ctx context.Context, dir string, o *VerifyOptions) (*Found, error)
 		if err != nil {
 			return nil, err
 		}
-		v, err := verify(ctx, o.follow(c.at), o)
+		v, err := verify(ctx, o.follow(c.at), o, false)
 		if err != nil {
 			return nil, err
 		}

@@ -103,7 +103,8 @@ func (c *cleaner) remove(ctx context.Context, name string) error {
 	return err
 }
 
-// undo settles an overwrite and lists the second names that are gone.
+// undo settles an overwrite and lists the second names that are gone, and the new
+// files of one that was undone.
 func (c *cleaner) undo(ctx context.Context, prefix string) error {
 	undo := undoOf(prefix)
 	names, err := dataFiles(ctx, c.bucket, undo)
@@ -115,10 +116,23 @@ func (c *cleaner) undo(ctx context.Context, prefix string) error {
 	} else if committed {
 		names = append(names, IndexName(undo))
 	}
+	before, err := dataFiles(ctx, c.bucket, prefix)
+	if err != nil {
+		return err
+	}
 	if err := Recover(ctx, c.bucket, prefix); err != nil {
 		return err
 	}
 	c.removed = append(c.removed, names...)
+	after, err := dataFiles(ctx, c.bucket, prefix)
+	if err != nil {
+		return err
+	}
+	for _, name := range before {
+		if _, stayed := slices.BinarySearch(after, name); !stayed {
+			c.removed = append(c.removed, name)
+		}
+	}
 	return nil
 }
 

@@ -94,8 +94,28 @@ func checkCrash(t *testing.T, b storage.Bucket, acknowledged int, inOrder bool, 
 		if !found || err != nil || strings.HasPrefix(name, ".") {
 			t.Errorf("%s: Clean left %s", when, name)
 		}
+		if found && isData {
+			wantRead(t, b, name, when)
+		}
 	}
 	wantNoLeftovers(t, b)
+}
+
+// wantRead wants a data file to be of as many shards as its checkpoint has.
+func wantRead(t *testing.T, b storage.Bucket, name, when string) {
+	t.Helper()
+	prefix, _, shards, _ := bundle.ParseDataName(name)
+	r, err := bundle.Open(t.Context(), b, prefix, nil)
+	if err != nil {
+		t.Errorf("%s: %v", when, err)
+		return
+	}
+	if n := r.Header().NumShards; int(n) != shards {
+		t.Errorf("%s: %s is there, but the checkpoint has %d shards", when, name, n)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestCrashAgain pulls the plug a second time, while Clean repairs what an

@@ -39,6 +39,32 @@
 // system that keeps the name of new data in a power failure, and forgets that
 // of the unpublished index made before it, loses the proof: that data stays.)
 //
+// # Memory
+//
+// Lengths in a file are compared with what is left of it before memory is
+// allocated. What each decoder allocates is at most so many times the bytes it was
+// given, and 1 MiB; a compressed block counts as what it decodes to. Tests measure
+// this on the inputs that make the most of each byte.
+//
+//	decoder                                 times   test
+//	wire.Decoder                                0   wire: TestDecoderMemory
+//	table, a block, or a pass over all         16   table: TestBlockMemory
+//	Snappy, of the compressed bytes            22   table: TestMemory, FuzzSnappy; at most MaxBlock: TestCeilingMemory
+//	DecodeHeader, DecodeEntry, DecodeSliceKey  24   TestMessageMemory
+//	Open and Entries, all of them kept         72   TestEntriesMemory
+//	slices of a tensor, before it is read      64   TestSliceMemory
+//	strings and variants, of their entry       40   TestElementMemory
+//	Open of a V1 checkpoint                    72   TestV1ListMemory
+//	Tensor and Slice of a V1 checkpoint        72   TestV1ValueMemory
+//	objectgraph.Decode                         64   objectgraph: TestMemory
+//	ckpt.ParseState                            64   ckpt: TestParseStateMemory
+//
+// A tensor of fixed-size dtype takes its size, which the data file must have; in
+// a V1 checkpoint, where numbers are packed, the size in an entry is at most 192
+// times that of the files. Open and Entries limit the names of all tensors and slices
+// together, see [ReaderOptions]: keys share their beginnings in the file, and not in
+// memory.
+//
 // # Deviations from TensorFlow
 //
 // Files are byte for byte what BundleWriter, MaxShardSizePolicy and

@@ -87,8 +87,9 @@ func (r *source) checksum() (stored [lengthChecksumSize]byte) {
 	return stored
 }
 
-// readElements reads and verifies a string or variant tensor. Memory: at most
-// 26 bytes for each byte of the span.
+// readElements reads and verifies a string or variant tensor.
+//
+// Memory: 40 × the size of the entry and 1 MiB at most.
 func (s *span) readElements(ctx context.Context) ([][]byte, error) {
 	if s.n > maxElements {
 		return nil, s.tooLarge()
@@ -171,8 +172,11 @@ func (s *span) readLengths(r *source, keep bool) (varints []byte, crc uint32, pa
 	}
 	crc = crc32c.Update(crc, stored[:])
 	payload = uint64(s.entry.Size) - room
-	if !fits || payload != uint64(s.entry.Size-r.consumed()) {
-		return nil, 0, 0, s.corrupt(fault.KindEntry, "invalid size in bundle entry: the strings do not fill the %d bytes", s.entry.Size)
+	if !fits {
+		return nil, 0, 0, s.corrupt(fault.KindEntry, "invalid size in bundle entry: the lengths of the strings add up to more than its %d bytes", s.entry.Size)
+	}
+	if taken := payload + uint64(r.consumed()); taken != uint64(s.entry.Size) {
+		return nil, 0, 0, s.corrupt(fault.KindEntry, "invalid size in bundle entry: the strings and their lengths take %d bytes of its %d", taken, s.entry.Size)
 	}
 	return varints, crc, payload, nil
 }

@@ -88,6 +88,8 @@ func appendShape(b []byte, shape tensor.Shape) []byte {
 // make sense is not checked here: see Reader.CheckLayout. The names of
 // dimensions, which nobody writes, are dropped. What does not parse is
 // ErrCorrupt. The result shares no memory with b.
+//
+// Memory: 24 × len(b) and 1 MiB at most.
 func DecodeEntry(b []byte) (Entry, error) {
 	return decodeEntry(b, new(shapes))
 }
@@ -131,7 +133,13 @@ func decodeEntry(b []byte, room *shapes) (Entry, error) {
 		case field == entryCRC && typ == wire.Fixed32Type:
 			masked = d.Fixed32()
 		case field == entrySlices && typ == wire.BytesType:
-			e.Slices = append(e.Slices, decodeSlice(d))
+			p := d.LenBytes()
+			if e.Slices == nil {
+				e.Slices = make([]Slice, 0, 1+countFields(*d, entrySlices))
+			}
+			s, err := decodeSlice(p)
+			d.Fail(err)
+			e.Slices = append(e.Slices, s)
 		default:
 			e.Unknown = append(e.Unknown, d.Field(typ)...)
 		}

@@ -1,6 +1,7 @@
 package bundle_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"maps"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/ckpt-go/ckpt/bundle"
+	"github.com/ckpt-go/ckpt/internal/crc32c"
 	"github.com/ckpt-go/ckpt/storage"
 	"github.com/ckpt-go/ckpt/storage/mem"
 	"github.com/ckpt-go/ckpt/tensor"
@@ -107,6 +109,113 @@ func TestNewerFormatRefused(t *testing.T) {
 			err = bundle.Merge(t.Context(), b, "out", []string{"dir/p"}, nil)
 			wantErr(t, err, errors.ErrUnsupported, c.want)
 			if got := files(t, b); strings.Join(got, " ") != strings.Join(before, " ") {
+				t.Errorf("got files %q, want %q", got, before)
+			}
+		})
+	}
+}
+
+// putHeader gives a checkpoint of one int32 another header.
+func putHeader(t *testing.T, b storage.Bucket, prefix string, h bundle.Header) {
+	t.Helper()
+	mustSave(t, b, prefix, add(t, prefix, nil, int32(1)))
+	fromTheFuture(t, b, prefix, h)
+}
+
+// TestMergeHeaderFields merges headers with fields that are not known, which
+// the output keeps if all inputs agree; otherwise nothing happens.
+func TestMergeHeaderFields(t *testing.T) {
+	const one, two, long = "\x78\x01", "\x78\x02", "\x7a\x01x\x7d\x01\x02\x03\x04"
+	for _, c := range []struct {
+		name          string
+		first, second bundle.Header
+		want          string // "" if they can be merged
+	}{
+		{"none", bundle.Header{}, bundle.Header{}, ""},
+		{"the same", bundle.Header{Unknown: []byte(one + long)}, bundle.Header{Unknown: []byte(one + long)}, ""},
+		{"the same in the version", bundle.Header{UnknownVersion: []byte(long)}, bundle.Header{UnknownVersion: []byte(long)}, ""},
+		{"others", bundle.Header{Unknown: []byte(one)}, bundle.Header{Unknown: []byte(two)}, "headers differ in fields that are not known"},
+		{"first only", bundle.Header{Unknown: []byte(one)}, bundle.Header{}, "headers differ in fields that are not known"},
+		{"second only", bundle.Header{}, bundle.Header{Unknown: []byte(one)}, "headers differ in fields that are not known"},
+		{"others in the version", bundle.Header{UnknownVersion: []byte(one)}, bundle.Header{UnknownVersion: []byte(two)}, "different format versions"},
+		{"second only in the version", bundle.Header{}, bundle.Header{UnknownVersion: []byte(one)}, "different format versions"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := mem.New()
+			for prefix, h := range map[string]bundle.Header{"a": c.first, "b": c.second} {
+				h.NumShards, h.Producer = 1, 1
+				putHeader(t, b, prefix, h)
+			}
+			before := files(t, b)
+			err := bundle.Merge(t.Context(), b, "out", []string{"a", "b"}, nil)
+			if c.want != "" {
+				if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), `merge "b"`) {
+					t.Errorf("got %v, want %q of b", err, c.want)
+				}
+				if got := files(t, b); !slices.Equal(got, before) {
+					t.Errorf("got files %q, want %q", got, before)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := open(t, b, "out").Header()
+			if string(got.Unknown) != string(c.first.Unknown) || string(got.UnknownVersion) != string(c.first.UnknownVersion) || got.NumShards != 2 {
+				t.Errorf("got header %+v, want the fields of %+v", got, c.first)
+			}
+			merge(t, b, "alone", "out")
+			if again := open(t, b, "alone").Header(); string(again.Unknown) != string(got.Unknown) || string(again.UnknownVersion) != string(got.UnknownVersion) {
+				t.Errorf("one input: got header %+v, want the fields of %+v", again, got)
+			}
+		})
+	}
+}
+
+// TestMergeRefusesNestedFields has fields of a newer format in places that the
+// output's index could not keep: inside a shape or a slice. Such a checkpoint
+// is read all the same.
+func TestMergeRefusesNestedFields(t *testing.T) {
+	const tail = "\x28\x04\x35" // size 4, then the masked checksum of zeros
+	for _, c := range []struct{ name, shape, slices string }{
+		{"in the shape", "\x12\x02\x08\x01\x78\x01", ""},
+		{"in a dimension", "\x12\x05\x08\x01\x7a\x01x", ""},
+		{"the name of a dimension", "\x12\x05\x08\x01\x12\x01n", ""},
+		{"a dimension of another type", "\x12\x02\x08\x01\x10\x01", ""},
+		{"in a slice", "\x12\x02\x08\x02", "\x0a\x04\x08\x00\x10\x01\x78\x01"},
+		{"in an extent", "\x12\x02\x08\x02", "\x0a\x06\x08\x00\x10\x01\x78\x01"},
+		{"nothing", "\x12\x02\x08\x01", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := mem.New()
+			value := "\x08\x03\x12" + string(rune(len(c.shape))) + c.shape
+			if c.slices == "" {
+				masked := crc32c.Mask(crcOf(make([]byte, 4)))
+				value += tail + string(binary.LittleEndian.AppendUint32(nil, masked))
+			} else {
+				value += "\x3a" + string(rune(len(c.slices))) + c.slices
+			}
+			putTable(t, b, "p.index", map[string][]byte{"": bundle.EncodeHeader(nil, &bundle.Header{NumShards: 1, Producer: 1}), "x": []byte(value)})
+			put(t, b, "p.data-00000-of-00001", make([]byte, 4))
+			r := open(t, b, "p")
+			if e, err := r.Entry("x"); err != nil || e.DType != tensor.Int32 {
+				t.Errorf("got entry %+v, %v", e, err)
+			}
+			if c.slices == "" {
+				if got := values[int32](t, r, "x"); !slices.Equal(got, []int32{0}) {
+					t.Errorf("got %v, want 0", got)
+				}
+			}
+			before := files(t, b)
+			err := bundle.Merge(t.Context(), b, "out", []string{"p"}, nil)
+			if c.name == "nothing" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			wantErr(t, err, errors.ErrUnsupported, "its shape or slices have fields that are not known", "p.index", "x")
+			if got := files(t, b); !slices.Equal(got, before) {
 				t.Errorf("got files %q, want %q", got, before)
 			}
 		})

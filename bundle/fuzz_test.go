@@ -2,12 +2,17 @@ package bundle_test
 
 import (
 	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/storage"
 	"github.com/ckpt-go/ckpt/storage/mem"
+	"github.com/ckpt-go/ckpt/table"
 	"github.com/ckpt-go/ckpt/tensor"
 )
 
@@ -35,6 +40,10 @@ func FuzzReader(f *testing.F) {
 	}
 	index, data := stringSlices(f)
 	f.Add(index, data, false)
+	for _, name := range goldenIndexes(f) {
+		index, data := read(f, name), read(f, strings.TrimSuffix(name, ".index")+".data-00000-of-00001")
+		f.Add(index, data[:min(len(data), 1<<10)], false)
+	}
 	f.Fuzz(func(t *testing.T, index, data []byte, v1 bool) {
 		b := mem.New()
 		name := "p.index"
@@ -60,6 +69,70 @@ func FuzzReader(f *testing.F) {
 		}
 		mergeAlone(t, b)
 	})
+}
+
+// smallSeed is how large a file may be that a fuzzer changes again and again.
+const smallSeed = 8 << 10
+
+// goldenIndexes lists the small indexes in testdata that belong to one data file.
+func goldenIndexes(t testing.TB) []string {
+	t.Helper()
+	var names []string
+	root := filepath.Join("..", "testdata")
+	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		prefix, isIndex := strings.CutSuffix(name, ".index")
+		if err != nil || !isIndex {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil || info.Size() > smallSeed {
+			return err
+		}
+		if _, err := os.Stat(prefix + ".data-00000-of-00001"); err == nil {
+			names = append(names, name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(names) < 30 {
+		t.Fatalf("only %d indexes in %s", len(names), root)
+	}
+	return names
+}
+
+func read(t testing.TB, name string) []byte {
+	t.Helper()
+	p, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// goldenValues gives every key and value of the goldens' indexes to f.
+func goldenValues(t testing.TB, f func(key string, value []byte)) {
+	t.Helper()
+	files := [][]byte{unhex(t, goldenEIndex), unhex(t, goldenFIndex)}
+	for _, g := range goldens(t) {
+		files = append(files, unhex(t, g.index))
+	}
+	for _, name := range goldenIndexes(t) {
+		files = append(files, read(t, name))
+	}
+	for _, file := range files {
+		r, err := table.NewReader(bytes.NewReader(file), int64(len(file)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for e, err := range r.All() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			f(string(e.Key), bytes.Clone(e.Value))
+		}
+	}
 }
 
 // stringSlices is a file with strings in slices, for FuzzReader.
@@ -139,29 +212,4 @@ func readItem(t *testing.T, r *bundle.Reader, item bundle.Item) {
 	if err := r.ReadInto(t.Context(), item.Key, p); err != nil || !bytes.Equal(p, v.Bytes()) {
 		t.Errorf("%q: ReadInto got %x, %v, want %x", item.Key, p, err, v.Bytes())
 	}
-}
-
-// FuzzDecodeEntry looks for entries and headers that do not survive encoding.
-func FuzzDecodeEntry(f *testing.F) {
-	f.Add(unhex(f, "08 01 12 08 12 02 08 03 12 02 08 02 18 01 20 80 01 28 18 35 d8 ea 82 a2"))
-	f.Add(unhex(f, "08 01 12 04 12 02 08 04 3a 04 0a 02 10 02 3a 06 0a 04 08 02 10 02"))
-	f.Add(unhex(f, "08 02 10 01 1a 09 08 02 10 01 1a 03 05 80 01 7a 01 78"))
-	f.Fuzz(func(t *testing.T, p []byte) {
-		if e, err := bundle.DecodeEntry(p); err == nil {
-			again, err := bundle.DecodeEntry(bundle.EncodeEntry(nil, &e))
-			if err != nil || !equalEntries(again, e) {
-				t.Errorf("%+v is encoded as %+v, %v", e, again, err)
-			}
-		}
-		if h, err := bundle.DecodeHeader(p); err == nil {
-			first := bundle.EncodeHeader(nil, &h)
-			again, err := bundle.DecodeHeader(first)
-			if err != nil || !bytes.Equal(bundle.EncodeHeader(nil, &again), first) {
-				t.Errorf("%+v is encoded as %+v, %v", h, again, err)
-			}
-		}
-		if name, s, ok := bundle.DecodeSliceKey(string(p)); ok && bundle.EncodeSliceKey(name, s) != string(p) {
-			t.Errorf("slice key %x decodes as %q %v", p, name, s)
-		}
-	})
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/ckpt-go/ckpt/internal/fault"
+	"github.com/ckpt-go/ckpt/table"
 )
 
 // CheckLayout finds what is wrong with a checkpoint without reading the bytes
@@ -34,6 +35,40 @@ func (r *Reader) CheckLayout(ctx context.Context) iter.Seq[*fault.CorruptError] 
 		}
 		l.overlaps()
 	}
+}
+
+// CheckUnread finds what is wrong with the bytes of an index that no reader looks
+// at, TensorFlow's included: see table.Reader.CheckUnread. No value is affected,
+// and a checkpoint that has nothing else can be used; but its index is not as it
+// was written. Bytes of data files that belong to no tensor are not looked at.
+// Memory: one block of the index.
+func (r *Reader) CheckUnread(ctx context.Context) iter.Seq[*fault.CorruptError] {
+	return func(yield func(*fault.CorruptError) bool) {
+		l := layout{reader: r, yield: yield}
+		if r.v1 == nil {
+			l.unread(ctx, path.Base(IndexName(r.actual)), r.table)
+			return
+		}
+		for _, f := range r.v1.files {
+			if !l.unread(ctx, f.name, f.table) {
+				return
+			}
+		}
+	}
+}
+
+// unread reports what is wrong with one table and says whether to go on.
+func (l *layout) unread(ctx context.Context, name string, t *table.Reader) bool {
+	for err := range t.CheckUnread() {
+		var c *CorruptError
+		if err = errOr(ctx.Err(), err); !errors.As(err, &c) {
+			err = fault.Corrupt(fault.KindUnreadable, "%w", err)
+		}
+		if !l.report(fault.Locate(err, name, "")) {
+			return false
+		}
+	}
+	return true
 }
 
 // layout collects the ranges of all entries.

@@ -25,7 +25,8 @@ type MergeOptions struct {
 // in the order of inputs (MergeV2Checkpoints). Inputs may themselves have several
 // shards, and may each hold some slices of a tensor. A tensor that two of them
 // have, slices that overlap, other dtypes or shapes, byte orders or versions are
-// refused before any file is touched. Tensors are not read.
+// refused before any file is touched, and so are fields of a newer format that
+// the output could not keep. Tensors are not read.
 //
 // The inputs stay what they are until the output is durable; then they go, unless
 // Keep is set. After a crash in between both are there. An error after that
@@ -120,6 +121,9 @@ func (m *merger) read(ctx context.Context, r *Reader) error {
 	if err := m.checkHeader(&r.header); err != nil {
 		return err
 	}
+	if err := r.checkNested(); err != nil {
+		return err
+	}
 	m.inputs = append(m.inputs, r.prefix)
 	numbers := make(map[int32]int32) // of shards, old to new
 	for item, err := range r.Entries() {
@@ -138,10 +142,12 @@ func (m *merger) read(ctx context.Context, r *Reader) error {
 
 // checkHeader compares the header of an input with that of the first.
 func (m *merger) checkHeader(h *Header) error {
-	version := EncodeHeader(nil, &Header{Producer: h.Producer, MinConsumer: h.MinConsumer, BadConsumers: h.BadConsumers})
+	version := EncodeHeader(nil, &Header{Producer: h.Producer, MinConsumer: h.MinConsumer, BadConsumers: h.BadConsumers, UnknownVersion: h.UnknownVersion})
 	switch {
 	case len(m.inputs) == 0:
 		m.header, m.version = *h, version
+	case !bytes.Equal(m.header.Unknown, h.Unknown):
+		return unsupported("merging bundles whose headers differ in fields that are not known: they were written by a newer TensorFlow")
 	case m.header.BigEndian != h.BigEndian:
 		return errors.New("merging bundles with conflicting endianness")
 	case !bytes.Equal(m.version, version):

@@ -24,8 +24,9 @@ type piece struct {
 
 // pieces finds the slices of a tensor and checks, without reading a byte of
 // them, that they cover the tensor exactly once and are there. Only then may as
-// much memory as its shape asks for be allocated. Memory: at most 64 bytes for
-// each byte of the index.
+// much memory as its shape asks for be allocated.
+//
+// Memory: 64 × the size of the index and 1 MiB at most.
 func (r *Reader) pieces(ctx context.Context, key string, e *Entry) (*pieces, error) {
 	corrupt := func(kind fault.Kind, format string, args ...any) error {
 		return r.locate(fault.Corrupt(kind, format, args...), errKey(key))

@@ -151,17 +151,28 @@ func (p *publication) replace(ctx context.Context, oldData []string) error {
 }
 
 // keepUndo gives the files of a checkpoint their second names, the index last,
-// and returns the data files among them.
+// and returns the data files among them: those its index speaks of, or all of the
+// prefix if it cannot be read. Data files of the prefix that no index
+// speaks of, as an earlier writer left them, get second names too: after a crash
+// those without are known to be new.
 func keepUndo(ctx context.Context, b storage.Bucket, prefix string) (data []string, err error) {
 	if err := dropUndoData(ctx, b, prefix); err != nil {
 		return nil, err
 	}
-	data, err = ownData(ctx, b, prefix)
+	all, err := dataFiles(ctx, b, prefix)
 	if err != nil {
 		return nil, err
 	}
+	shards, err := shardsOf(ctx, b, prefix)
+	if err != nil {
+		return nil, err
+	}
+	data = all
+	if shards >= 0 {
+		data = ofShards(all, shards)
+	}
 	undo := undoOf(prefix)
-	for _, name := range data {
+	for _, name := range all {
 		if err := link(ctx, b, name, moveName(name, prefix, undo)); err != nil {
 			return nil, err
 		}
@@ -169,32 +180,27 @@ func keepUndo(ctx context.Context, b storage.Bucket, prefix string) (data []stri
 	return data, link(ctx, b, IndexName(prefix), IndexName(undo))
 }
 
-// ownData lists the data files of a checkpoint that exist: those its header
-// speaks of, or all of that prefix if the index cannot be read.
-func ownData(ctx context.Context, b storage.Bucket, prefix string) ([]string, error) {
-	shards := -1
+// shardsOf is how many shards the index of a prefix speaks of, −1 if it cannot be
+// read.
+func shardsOf(ctx context.Context, b storage.Bucket, prefix string) (int, error) {
 	r, err := openAt(ctx, b, prefix, prefix, nil)
 	switch {
 	case err == nil:
-		shards = int(r.header.NumShards)
-		err = r.Close()
+		return int(r.header.NumShards), r.Close()
 	case errors.Is(err, ErrCorrupt) || errors.Is(err, errors.ErrUnsupported):
-		err = nil
+		return -1, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	all, err := dataFiles(ctx, b, prefix)
-	if err != nil || shards < 0 {
-		return all, err
-	}
-	var own []string
+	return 0, err
+}
+
+// ofShards are those data files that belong to that number of shards.
+func ofShards(all []string, shards int) (own []string) {
 	for _, name := range all {
 		if _, _, n, _ := ParseDataName(name); n == shards {
 			own = append(own, name)
 		}
 	}
-	return own, nil
+	return own
 }
 
 // dataFiles lists all data files of a prefix, whatever number of shards they

@@ -21,6 +21,11 @@ type ReaderOptions struct {
 	// means the default of package table. Files that compress nothing, as all
 	// newer ones, do not need it.
 	MaxBlock int64
+	// MaxNames is how long the names of all tensors and slices may be together, in
+	// bytes, a name counted once for its tensor and once for each slice. 0 means
+	// 1 MiB and 32 times the size of the index, decompressed, which is more than
+	// TensorFlow and this package write.
+	MaxNames int64
 }
 
 func (o *ReaderOptions) table(cache int64) *table.ReaderOptions {
@@ -34,23 +39,29 @@ func (o *ReaderOptions) table(cache int64) *table.ReaderOptions {
 // In an index that TensorFlow writes, every sixteenth key stands in full and the
 // others share a beginning with the one before; a tensor in slices has its name
 // in the key of each. So all names together, counted once for the tensor and once
-// for each slice, are at most 32 times as long as the file. A hostile file can
-// hold a name of megabytes and a million keys that begin with it: what is beyond
-// this is refused.
+// for each slice, are at most 32 times as long as the blocks they stand in, also
+// up to any entry: the keys of slices come first. A hostile file can hold a name of
+// megabytes and a million keys that begin with it: what is beyond this is refused.
 const (
-	namesBase   = 16 << 20
+	namesBase   = 1 << 20
 	namesFactor = 32
 )
 
-// namesLimit is how long the names in files of that size may be together.
-func namesLimit(size int64) int64 { return namesBase + namesFactor*min(size, 1<<40) }
-
-// takeNames takes the names that an entry stands for from what is left.
-func takeNames(left *int64, key string, sliced int) error {
-	if *left -= int64(len(key)) * int64(1+sliced); *left < 0 {
-		return fault.Corrupt(fault.KindEntry, "the names of tensors and slices are too long for a file of this size")
+// names is how long the names in files of that size may be together.
+func (o *ReaderOptions) names(size int64) int64 {
+	if o != nil && o.MaxNames > 0 {
+		return o.MaxNames
 	}
-	return nil
+	return namesBase + namesFactor*min(size, 1<<40)
+}
+
+// takeNames adds the names that an entry stands for to those used up, if the
+// limit allows them.
+func takeNames(used, limit int64, key string, sliced int) (int64, error) {
+	if used += int64(len(key)) * int64(1+sliced); used > limit {
+		return used, fault.Corrupt(fault.KindEntry, "the names of tensors and slices are too long for a file of this size")
+	}
+	return used, nil
 }
 
 // Reader reads one bundle (BundleReader). Opening reads the index only; data
@@ -58,8 +69,9 @@ func takeNames(left *int64, key string, sliced int) error {
 // when they are looked at. A Reader is safe for concurrent use, except that
 // Close must come last.
 //
-// Memory: a Reader keeps the blocks of the index it has read, which are as long
-// as the file if nothing in it is compressed.
+// Memory: a Reader keeps the blocks of the index it has read. They and everything
+// Entries yields take 72 × the size of the index and 1 MiB at most, where a
+// compressed block counts as what it decodes to.
 type Reader struct {
 	bucket storage.Bucket
 	prefix string // as asked for
@@ -67,6 +79,7 @@ type Reader struct {
 	file   storage.File
 	table  *table.Reader
 	header Header
+	limits ReaderOptions
 	v1     *v1 // not nil for the format before bundles, which has no file and table
 
 	ahead window
@@ -112,6 +125,9 @@ func openAt(ctx context.Context, b storage.Bucket, prefix, actual string, o *Rea
 		return nil, openError(err, path.Base(IndexName(actual)), "")
 	}
 	r := &Reader{bucket: b, prefix: prefix, actual: actual, file: f, shards: make(map[int32]*shard)}
+	if o != nil {
+		r.limits = *o
+	}
 	if err := r.readHeader(o); err != nil {
 		return nil, errors.Join(r.locate(err, ""), f.Close())
 	}
@@ -142,10 +158,15 @@ func (r *Reader) readHeader(o *ReaderOptions) error {
 func (r *Reader) locate(err error, key string) error {
 	name := path.Base(IndexName(r.actual))
 	var c *CorruptError
-	if errors.As(err, &c) {
-		return fault.Locate(err, name, key)
+	if !errors.As(err, &c) {
+		return openError(err, name, key)
 	}
-	return openError(err, name, key)
+	if c.Key != "" {
+		named := *c // what the table calls a key may be that of a slice
+		named.Key = errKey(c.Key)
+		err = &named
+	}
+	return fault.Locate(err, name, key)
 }
 
 // Header returns the header of the index.
@@ -171,19 +192,17 @@ func (r *Reader) Entries() iter.Seq2[Item, error] {
 	}
 	return func(yield func(Item, error) bool) {
 		room := &shapes{large: true}
-		names := namesLimit(r.file.Size())
-		for e, err := range r.table.All() {
-			if err != nil {
-				yield(Item{}, r.locate(err, ""))
-				return
-			}
-			if len(e.Key) == 0 {
+		var names int64 // used up
+		it := r.table.First()
+		for ; it.Valid(); it.Next() {
+			if len(it.Key()) == 0 {
 				continue
 			}
-			item := Item{Key: string(e.Key)}
+			item := Item{Key: string(it.Key())}
 			item.IsSlice = isSliceKey(item.Key)
-			if item.Entry, err = decodeEntry(e.Value, room); err == nil {
-				err = takeNames(&names, item.Key, len(item.Entry.Slices))
+			var err error
+			if item.Entry, err = decodeEntry(it.Value(), room); err == nil {
+				names, err = takeNames(names, r.limits.names(it.Decoded()), item.Key, len(item.Entry.Slices))
 			}
 			if err != nil {
 				yield(Item{}, r.locate(err, errKey(item.Key)))
@@ -192,6 +211,9 @@ func (r *Reader) Entries() iter.Seq2[Item, error] {
 			if !yield(item, nil) {
 				return
 			}
+		}
+		if it.Err() != nil {
+			yield(Item{}, r.locate(it.Err(), ""))
 		}
 	}
 }
@@ -218,8 +240,7 @@ func (r *Reader) Entry(key string) (Entry, error) {
 	}
 	e, err := DecodeEntry(value)
 	if err == nil {
-		names := namesLimit(r.file.Size())
-		err = takeNames(&names, key, len(e.Slices))
+		_, err = takeNames(0, r.limits.names(r.file.Size()), key, len(e.Slices))
 	}
 	if err != nil {
 		return Entry{}, r.locate(err, errKey(key))

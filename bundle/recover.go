@@ -30,6 +30,9 @@ func Recover(ctx context.Context, b storage.Bucket, prefix string) error {
 		return err
 	}
 	if good {
+		if err := removeNew(ctx, b, prefix); err != nil {
+			return err
+		}
 		return dropUndo(ctx, b, prefix)
 	}
 	present, err := exists(ctx, b, IndexName(prefix))
@@ -50,7 +53,50 @@ func Recover(ctx context.Context, b storage.Bucket, prefix string) error {
 	if err := restore(ctx, b, prefix); err != nil {
 		return err
 	}
+	if err := removeNew(ctx, b, prefix); err != nil {
+		return err
+	}
 	return dropUndo(ctx, b, prefix)
+}
+
+// removeNew removes the data files of a checkpoint that came with an overwrite
+// and are none of its own: new ones, for another number of shards, beside the old
+// index that stayed or is back. What was there before has a second name. It also
+// removes those of the old checkpoint beside a new index, where a removal was
+// lost.
+func removeNew(ctx context.Context, b storage.Bucket, prefix string) error {
+	undo := undoOf(prefix)
+	shards, err := shardsOf(ctx, b, prefix)
+	if err != nil {
+		return err
+	}
+	old, err := shardsOf(ctx, b, undo)
+	if err != nil || shards < 0 {
+		return err
+	}
+	before, err := dataFiles(ctx, b, undo)
+	if err != nil {
+		return err
+	}
+	keep := make(map[string]bool, len(before))
+	for _, name := range before {
+		if _, _, n, _ := ParseDataName(name); n != old {
+			keep[moveName(name, undo, prefix)] = true
+		}
+	}
+	all, err := dataFiles(ctx, b, prefix)
+	if err != nil {
+		return err
+	}
+	for _, name := range all {
+		if _, _, n, _ := ParseDataName(name); n == shards || keep[name] {
+			continue
+		}
+		if err := remove(ctx, b, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // whole reports whether a checkpoint opens and its files have the sizes its
@@ -98,8 +144,25 @@ func restore(ctx context.Context, b storage.Bucket, prefix string) error {
 // dropUndo removes the second names, the index first: data without it is a
 // leftover, it without data would be a damaged checkpoint.
 func dropUndo(ctx context.Context, b storage.Bucket, prefix string) error {
-	if err := remove(ctx, b, IndexName(undoOf(prefix))); err != nil {
+	undo := undoOf(prefix)
+	if err := remove(ctx, b, IndexName(undo)); err != nil {
 		return err
+	}
+	names, err := dataFiles(ctx, b, undo)
+	if err != nil {
+		return err
+	}
+	counts := make(map[int]bool)
+	for _, name := range names {
+		_, _, shards, _ := ParseDataName(name)
+		counts[shards] = true
+	}
+	if len(counts) > 1 {
+		// Some belong to no index. Should the second one come back without them, they
+		// would be taken for new.
+		if err := syncRemovals(ctx, b); err != nil {
+			return err
+		}
 	}
 	return dropUndoData(ctx, b, prefix)
 }

@@ -91,7 +91,7 @@ func (s Slice) Shape(of tensor.Shape) (tensor.Shape, error) {
 
 func (s Slice) fits(of tensor.Shape) error {
 	if len(s) != len(of) {
-		return fmt.Errorf("mismatching ranks: shape = %s, slice = %s", of, s)
+		return fmt.Errorf("mismatching ranks: shape = %s, slice = %s", clip(of.String()), clip(s.String()))
 	}
 	for i, e := range s {
 		if !e.Full && (e.Start < 0 || e.Length < 0 || e.Start > of[i] || e.Length > of[i]-e.Start) {
@@ -221,9 +221,11 @@ func encodeSlice(b []byte, s Slice) []byte {
 
 // decodeSlice reads a TensorSliceProto and refuses what no slice can be
 // (TensorSlice::BuildTensorSlice).
-func decodeSlice(outer *wire.Decoder) Slice {
-	var s Slice
-	d := wire.NewDecoder(outer.LenBytes())
+func decodeSlice(p []byte) (s Slice, err error) {
+	d := wire.NewDecoder(p)
+	if len(p) > 0 {
+		s = make(Slice, 0, countFields(*d, sliceExtent))
+	}
 	for d.Len() > 0 && d.Err() == nil {
 		if field, typ := d.Tag(); field == sliceExtent && typ == wire.BytesType {
 			s = append(s, decodeExtent(d))
@@ -231,8 +233,7 @@ func decodeSlice(outer *wire.Decoder) Slice {
 			d.Skip(typ)
 		}
 	}
-	outer.Fail(d.Err())
-	return s
+	return s, d.Err()
 }
 
 func decodeExtent(outer *wire.Decoder) Extent {

@@ -39,6 +39,8 @@ func EncodeSliceKey(name string, s Slice) string {
 }
 
 // DecodeSliceKey takes a slice key apart. It is not ok for any other key.
+//
+// Memory: 24 × len(key) and 1 MiB at most.
 func DecodeSliceKey(key string) (name string, s Slice, ok bool) {
 	d := orderedDecoder{rest: key}
 	if key == "" || d.number() != 0 || d.bad {

@@ -54,6 +54,9 @@ type v1Slice struct {
 
 // openV1 opens a prefix that has no index. If there is nothing of the old
 // format either, both results are nil.
+//
+// Memory: 72 × the size of the files and 1 MiB at most, where a compressed block
+// counts as what it decodes to.
 func openV1(ctx context.Context, b storage.Bucket, prefix string, o *ReaderOptions) (*Reader, error) {
 	names, err := v1Names(ctx, b, prefix)
 	if err != nil || len(names) == 0 {
@@ -70,7 +73,7 @@ func openV1(ctx context.Context, b storage.Bucket, prefix string, o *ReaderOptio
 		}
 	}
 	slices.SortStableFunc(r.v1.tensors, func(a, b v1Tensor) int { return strings.Compare(a.name, b.name) })
-	if err := r.v1.merge(); err != nil {
+	if err := r.v1.merge(o.names(r.v1.bytes)); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	r.header.NumShards = int32(len(names))
@@ -147,22 +150,29 @@ func (r *Reader) addV1(ctx context.Context, name string, o *ReaderOptions) (foun
 		}
 	}
 	r.header = header
-	r.v1.tensors = append(r.v1.tensors, tensors...)
+	if len(r.v1.tensors) == 0 {
+		r.v1.tensors = tensors // not a copy: there may be many
+	} else {
+		r.v1.tensors = append(r.v1.tensors, tensors...)
+	}
 	return true, nil
 }
 
 // merge joins what several files say of the same tensor. Tensors are sorted by
-// name.
-func (v *v1) merge() error {
+// name; limit is how long all names may be together.
+func (v *v1) merge(limit int64) error {
 	merged := v.tensors[:0]
-	for _, t := range v.tensors {
+	for i, t := range v.tensors {
 		if err := checkShape(t.entry.Shape); err != nil || len(t.slices) == 0 {
-			return v.corrupt(&t, "tensor of shape %s in %d slices", t.entry.Shape, len(t.slices))
+			return v.corrupt(&t, "tensor of shape %s in %d slices", clip(t.entry.Shape.String()), len(t.slices))
 		}
 		if n := len(merged); n > 0 && merged[n-1].name == t.name {
 			last := &merged[n-1]
 			if last.entry.DType != t.entry.DType || !last.entry.Shape.Equal(t.entry.Shape) {
 				return v.corrupt(&t, "stored as %s %s and as %s %s", last.entry.DType, last.entry.Shape, t.entry.DType, t.entry.Shape)
+			}
+			if cap(last.slices) == len(last.slices) {
+				last.slices = slices.Grow(last.slices, v.slicesOf(i))
 			}
 			last.slices = append(last.slices, t.slices...)
 			continue
@@ -170,10 +180,11 @@ func (v *v1) merge() error {
 		merged = append(merged, t)
 	}
 	v.tensors = merged
-	names := namesLimit(v.bytes)
+	var names int64 // used up
 	for i := range v.tensors {
 		t := &v.tensors[i]
-		if err := takeNames(&names, t.name, len(t.slices)); err != nil {
+		var err error
+		if names, err = takeNames(names, limit, t.name, len(t.slices)); err != nil {
 			return fault.Locate(err, t.slices[0].file.name, t.name)
 		}
 		if err := v.finish(&v.tensors[i]); err != nil {
@@ -181,6 +192,18 @@ func (v *v1) merge() error {
 		}
 	}
 	return nil
+}
+
+// slicesOf counts the slices of a tensor from its i-th mention on. Mentions of a
+// tensor lie together.
+func (v *v1) slicesOf(i int) (n int) {
+	for _, t := range v.tensors[i:] {
+		if t.name != v.tensors[i].name {
+			break
+		}
+		n += len(t.slices)
+	}
+	return n
 }
 
 // finish fills in the entry of a tensor whose slices are all known.
@@ -214,6 +237,7 @@ func (v *v1) finish(t *v1Tensor) error {
 	if shape, err := t.slices[0].slice.Shape(t.entry.Shape); err == nil && len(t.slices) == 1 && shape.Equal(t.entry.Shape) {
 		return nil
 	}
+	t.entry.Slices = make([]Slice, 0, len(t.slices))
 	for _, s := range t.slices {
 		t.entry.Slices = append(t.entry.Slices, s.slice)
 	}

@@ -54,7 +54,7 @@ type v1Builder struct {
 }
 
 // tensor announces a tensor with its slices; values follow with slice.
-func (v *v1Builder) tensor(t *testing.T, name string, d tensor.DType, shape tensor.Shape, specs ...string) {
+func (v *v1Builder) tensor(t testing.TB, name string, d tensor.DType, shape tensor.Shape, specs ...string) {
 	// An entry has the same messages for shape and slices, under other numbers.
 	p := wire.AppendBytesField(nil, 1, name)
 	var dims []byte
@@ -78,7 +78,7 @@ func (v *v1Builder) tensor(t *testing.T, name string, d tensor.DType, shape tens
 }
 
 // slice stores the values of a slice: a TensorProto.
-func (v *v1Builder) slice(t *testing.T, name, spec string, message []byte) {
+func (v *v1Builder) slice(t testing.TB, name, spec string, message []byte) {
 	if v.raw == nil {
 		v.raw = make(map[string][]byte)
 	}
@@ -86,7 +86,7 @@ func (v *v1Builder) slice(t *testing.T, name, spec string, message []byte) {
 	v.raw[bundle.EncodeSliceKey(name, parse(t, spec))] = wire.AppendBytesField(nil, 2, saved)
 }
 
-func (v *v1Builder) put(t *testing.T, b *mem.Bucket, name string, version []byte) {
+func (v *v1Builder) put(t testing.TB, b *mem.Bucket, name string, version []byte) {
 	meta := v.meta
 	if version != nil {
 		meta = wire.AppendBytesField(bytes.Clone(meta), 2, version)

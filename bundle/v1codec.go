@@ -52,7 +52,9 @@ func eachField(d *wire.Decoder, number int, typ wire.Type, f func(p []byte)) {
 }
 
 // decodeV1Meta decodes the list of tensors of a file, and its version as a
-// Header. Memory: at most 72 bytes for each byte of value.
+// Header.
+//
+// Memory: less than openV1 states for the whole file.
 func decodeV1Meta(value []byte) (h Header, tensors []v1Tensor, err error) {
 	d := wire.NewDecoder(value)
 	eachField(d, v1Meta, wire.BytesType, func(p []byte) {
@@ -95,7 +97,13 @@ func decodeV1Tensor(p []byte) (t v1Tensor, err error) {
 		case field == v1TensorType && typ == wire.Varint:
 			t.entry.DType = tensor.DType(int32(d.Uvarint()))
 		case field == v1TensorSlice && typ == wire.BytesType:
-			t.slices = append(t.slices, v1Slice{slice: decodeSlice(d)})
+			p := d.LenBytes()
+			if t.slices == nil {
+				t.slices = make([]v1Slice, 0, 1+countFields(*d, v1TensorSlice))
+			}
+			s, err := decodeSlice(p)
+			d.Fail(err)
+			t.slices = append(t.slices, v1Slice{slice: s})
 		default:
 			d.Skip(typ)
 		}
@@ -144,8 +152,9 @@ var v1Encodings = map[tensor.DType]struct {
 }
 
 // decodeV1Values decodes the n values of a TensorProto: little-endian bytes, or
-// elements of a string tensor. Memory: at most 24 bytes for each byte of the
-// message.
+// elements of a string tensor.
+//
+// Memory: 32 × len(message) and 1 MiB at most.
 func decodeV1Values(message []byte, d tensor.DType, n int64) (data []byte, elements [][]byte, err error) {
 	if d == tensor.String {
 		return decodeV1Strings(message, n)

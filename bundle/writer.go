@@ -207,8 +207,16 @@ func (w *Writer) checkNew(key string, s tensor.Shape) error {
 
 // checkShape refuses what TensorFlow would not read back.
 func checkShape(s tensor.Shape) error {
-	if _, ok := s.Elements(); !ok || len(s) > maxRank {
-		return fmt.Errorf("invalid tensor shape: %s", s)
+	if len(s) > maxRank {
+		return fmt.Errorf("invalid tensor shape: it has %d dimensions, at most %d are possible", len(s), maxRank)
+	}
+	for i, n := range s {
+		if n < 0 {
+			return fmt.Errorf("invalid tensor shape: %s: dimension %d is negative, %d", s, i, n)
+		}
+	}
+	if _, ok := s.Elements(); !ok {
+		return fmt.Errorf("invalid tensor shape: %s: more elements than 64 bits count", s)
 	}
 	return nil
 }

@@ -122,7 +122,7 @@ func TestWildReencode(t *testing.T) {
 
 // graphOf returns the encoded object graph of the checkpoint with the given
 // index file, nil if it has none.
-func graphOf(t *testing.T, index string) []byte {
+func graphOf(t testing.TB, index string) []byte {
 	t.Helper()
 	file, err := os.ReadFile(index)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math"
 	"reflect"
 	"runtime"
@@ -316,36 +315,6 @@ func TestMemory(t *testing.T) {
 		}
 		if got, want := len(g.Path(n-1)), len("(root)")+2*(n-1); got != want {
 			t.Errorf("the last path has %d bytes, want %d", got, want)
-		}
-	})
-}
-
-func FuzzReader(f *testing.F) {
-	for _, g := range goldens {
-		f.Add(unhex(f, g.graph))
-	}
-	f.Add([]byte(field(1, field(3, varint(1, 0), field(2, "m"), varint(3, 1))) + field(1, varint(9, 9))))
-	f.Add([]byte(field(1, field(1, varint(1, 1)), field(4), field(5)) + field(1, field(2, varint(4, 1)))))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		g, err := objectgraph.Decode(b)
-		if err != nil {
-			if !errors.Is(err, objectgraph.ErrCorrupt) {
-				t.Fatalf("%v is not ErrCorrupt", err)
-			}
-			return
-		}
-		encoded := g.Append(nil)
-		again, err := objectgraph.Decode(encoded)
-		if err != nil || !reflect.DeepEqual(again, g) {
-			t.Fatalf("encoded and decoded: %+v, %v, want %+v", again, err, g)
-		}
-		names := g.Names()
-		if len(names) != len(g.Nodes) || g.Path(0) == "" || len(g.Descendants()) > len(g.Nodes) {
-			t.Fatalf("%d names of %d nodes", len(names), len(g.Nodes))
-		}
-		g.SetHasValues()
-		if fmt.Sprint(g.ChildMap(0)) == "" {
-			t.Fatal("no map")
 		}
 	})
 }

@@ -33,8 +33,9 @@ const markEvery = 4 << 10
 // length inside the entry area, keys strictly ascending, restart points
 // exactly where entries with a full key begin.
 //
-// Memory: besides contents, one key, which is never longer than contents, and
-// marks, whose keys together are not longer either.
+// Memory: 8 × len(contents) and 1 MiB at most, contents not counted: one key,
+// which is never longer than contents but grows step by step, and marks, whose
+// keys together are not longer than contents either.
 func parseBlock(contents []byte) (*block, error) {
 	if len(contents) < 4 {
 		return nil, errContents
@@ -72,7 +73,11 @@ func (b *block) check() error {
 			marked = c.next
 		}
 		if c.next > 0 && bytes.Compare(e.unshared, c.key[e.shared:]) <= 0 {
-			return errOrder
+			err := errOrder
+			if bytes.Equal(e.unshared, c.key[e.shared:]) {
+				err = errTwice
+			}
+			return &keyError{append(c.key[:e.shared:e.shared], e.unshared...), err}
 		}
 		c.take(e)
 		if c.next-marked >= max(markEvery, len(c.key)) {

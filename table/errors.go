@@ -12,7 +12,7 @@ import (
 var ErrCorrupt = fault.ErrCorrupt
 
 // CorruptError says where a table is damaged; File is empty, since a Reader
-// does not know names. Offset and Length are those of the block, without its
+// does not know names, and Key is one that is out of order, if any. Offset and Length are those of the block, without its
 // trailer.
 type CorruptError = fault.CorruptError
 
@@ -29,13 +29,32 @@ var (
 	errEntry      = errors.New("bad entry in block")
 	errRestart    = errors.New("bad restart point in block")
 	errOrder      = errors.New("keys are not in ascending order")
+	errTwice      = errors.New("two entries have the same key")
 	errOverlap    = errors.New("blocks are not in ascending order")
 	errIndexKey   = errors.New("key in block exceeds its index key")
 )
 
+// keyError is what is wrong with the place of one key.
+type keyError struct {
+	key []byte
+	err error
+}
+
+func (e *keyError) Error() string { return e.err.Error() }
+
+// Unwrap gives what is wrong.
+func (e *keyError) Unwrap() error { return e.err }
+
+// maxErrorKey is the longest key that an error names.
+const maxErrorKey = 1 << 10
+
 // corrupt places err at the block h.
 func corrupt(kind fault.Kind, h handle, err error) error {
 	c := fault.Corrupt(kind, "%w", err)
+	var k *keyError
+	if errors.As(err, &k) && len(k.key) <= maxErrorKey {
+		c.Key = string(k.key)
+	}
 	c.Offset, c.Length = int64(h.offset), int64(h.size)
 	if c.Offset < 0 || c.Length < 0 {
 		c.Offset, c.Length = -1, -1 // claims beyond what a file can hold

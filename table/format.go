@@ -49,7 +49,7 @@ import (
 //	├ metaindex handle ├ index handle ├ zeros … ┤ magic ┤
 //	0                                          40      48
 //
-// The metaindex block is empty and nobody reads it.
+// The metaindex block is empty and nobody reads it: see Reader.CheckUnread.
 
 // Frozen: these numbers are the format.
 const (
@@ -79,6 +79,9 @@ func (h handle) append(b []byte) []byte {
 	return binary.AppendUvarint(binary.AppendUvarint(b, h.offset), h.size)
 }
 
+// end is where the block and its trailer end.
+func (h handle) end() uint64 { return h.offset + h.size + trailerLen }
+
 func decodeHandle(d *wire.Decoder) handle {
 	return handle{offset: d.Uvarint(), size: d.Uvarint()}
 }
@@ -93,19 +96,18 @@ func appendFooter(b []byte, metaindex, index handle) []byte {
 	return binary.LittleEndian.AppendUint64(b, magic)
 }
 
-// decodeFooter returns the handle of the index block. The metaindex handle is
-// parsed but not judged, as in TensorFlow.
-func decodeFooter(b []byte) (index handle, err error) {
+// decodeFooter returns the two handles. That of the metaindex is parsed but not
+// judged, as in TensorFlow.
+func decodeFooter(b []byte) (metaindex, index handle, err error) {
 	if binary.LittleEndian.Uint64(b[handlesLen:]) != magic {
-		return handle{}, errMagic
+		return handle{}, handle{}, errMagic
 	}
 	d := wire.NewDecoder(b[:handlesLen])
-	decodeHandle(d)
-	index = decodeHandle(d)
+	metaindex, index = decodeHandle(d), decodeHandle(d)
 	if d.Err() != nil {
-		return handle{}, errHandle
+		return handle{}, handle{}, errHandle
 	}
-	return index, nil
+	return metaindex, index, nil
 }
 
 // separator returns a short key k with last ≤ k < next, for last < next

@@ -34,11 +34,13 @@ type ReaderOptions struct {
 // block is checked in full when it is read: checksum, structure and the order
 // of its keys. A Reader is safe for concurrent use, its Iterators are not.
 //
-// Memory: a Reader holds the index block, the data block used last and what
-// ReaderOptions.Cache allows, an Iterator one data block and one key. A block takes its stored size, which
-// is compared with the size of the file before anything is allocated, or what
-// Snappy makes of it, which is at most 22 times that and at most MaxBlock.
-// While a compressed block is decoded, both forms exist. Keys share their
+// Memory: a pass over the table allocates 16 × what its blocks decode to, their
+// stored forms if they are compressed, and 1 MiB at most. A block decodes to its
+// stored size, which is compared with the size of the file before anything is
+// allocated, or to what Snappy makes of it, which is at most 22 times that and at
+// most MaxBlock. A Reader holds the index block, the data block used last and what
+// ReaderOptions.Cache allows, an Iterator one data block and one key; beside a
+// block there is never more than three times its size for keys. Keys share their
 // beginnings in the file: a caller that keeps all keys of a hostile file can
 // need far more memory than the file has bytes and should limit their length.
 //
@@ -50,6 +52,7 @@ type Reader struct {
 	maxBlock int64
 	index    *block
 	indexAt  handle
+	footer   [footerLen]byte // for CheckUnread
 	cached   atomic.Pointer[cachedBlock]
 
 	mu    sync.Mutex
@@ -71,23 +74,21 @@ type Entry struct{ Key, Value []byte }
 // back as a *CorruptError, what is wrong with reading it as r gave it.
 func NewReader(r io.ReaderAt, size int64, o *ReaderOptions) (*Reader, error) {
 	t := &Reader{r: r, size: size, maxBlock: defaultMaxBlock}
-	if o != nil && o.MaxBlock > 0 {
-		t.maxBlock = min(o.MaxBlock, math.MaxInt)
-	}
 	if o != nil {
 		t.cache = o.Cache
+		if o.MaxBlock > 0 {
+			t.maxBlock = min(o.MaxBlock, math.MaxInt)
+		}
 	}
 	if size < footerLen {
 		return nil, corrupt(fault.KindTruncated, handle{0, uint64(max(size, 0))}, errShort)
 	}
-	at := handle{uint64(size - footerLen), footerLen}
-	var footer [footerLen]byte
-	if err := t.readFull(footer[:], at); err != nil {
+	if err := t.readFull(t.footer[:], t.footerAt()); err != nil {
 		return nil, err
 	}
 	var err error
-	if t.indexAt, err = decodeFooter(footer[:]); err != nil {
-		return nil, corrupt(fault.KindFormat, at, err)
+	if _, t.indexAt, err = decodeFooter(t.footer[:]); err != nil {
+		return nil, corrupt(fault.KindFormat, t.footerAt(), err)
 	}
 	if t.index, err = t.readBlock(t.indexAt); err != nil {
 		return nil, err
@@ -180,10 +181,7 @@ func (t *Reader) keep(h handle, b *block) *block {
 // readBlock reads the block at h and checks everything that can be said about
 // it alone.
 func (t *Reader) readBlock(h handle) (*block, error) {
-	// Compared this way round, nothing can overflow: size ≥ footerLen.
-	limit := uint64(t.size - footerLen)
-	if h.offset > limit || limit-h.offset < trailerLen || h.size > limit-h.offset-trailerLen ||
-		h.size > math.MaxInt-trailerLen {
+	if !t.holds(h) {
 		return nil, corrupt(fault.KindTruncated, h, errTruncated)
 	}
 	stored := make([]byte, int(h.size)+trailerLen)
@@ -212,6 +210,13 @@ func (t *Reader) readBlock(h handle) (*block, error) {
 	return b, nil
 }
 
+// holds tells whether the file has the bytes of h and its trailer.
+func (t *Reader) holds(h handle) bool {
+	// Compared this way round, nothing can overflow: size ≥ footerLen.
+	limit := uint64(t.size - footerLen)
+	return h.offset <= limit && limit-h.offset >= trailerLen && h.size <= limit-h.offset-trailerLen && h.size <= math.MaxInt-trailerLen
+}
+
 // readFull fills p from the offset of h.
 func (t *Reader) readFull(p []byte, h handle) error {
 	n, err := t.r.ReadAt(p, int64(h.offset))
@@ -232,6 +237,7 @@ type Iterator struct {
 	index cursor
 	data  cursor
 	end   uint64 // where the data block ends, trailer included
+	seen  int64  // what Decoded returns
 	valid bool
 	err   error
 }
@@ -261,6 +267,10 @@ func (it *Iterator) Value() []byte {
 	}
 	return it.data.value
 }
+
+// Decoded returns the length of the data blocks that the Iterator has entered, of
+// compressed ones what they decode to.
+func (it *Iterator) Decoded() int64 { return it.seen }
 
 // Err returns the first error, nil at the end of the table.
 func (it *Iterator) Err() error { return it.err }
@@ -302,7 +312,7 @@ func (it *Iterator) nextBlock() bool {
 		return false
 	}
 	if e, some := readEntry(b.entries, 0); some && !first && bytes.Compare(e.unshared, it.index.key) <= 0 {
-		return it.fail(corrupt(fault.KindFormat, h, errOrder))
+		return it.fail(corrupt(fault.KindFormat, h, &keyError{e.unshared, errOrder}))
 	}
 	it.index.take(e)
 	return it.enter(h, b)
@@ -336,7 +346,8 @@ func (it *Iterator) enter(h handle, b *block) bool {
 	if bytes.Compare(b.last, it.index.key) > 0 {
 		return it.fail(corrupt(fault.KindFormat, h, errIndexKey))
 	}
-	it.end = h.offset + h.size + trailerLen
+	it.end = h.end()
+	it.seen += int64(len(b.entries) + len(b.restarts) + 4)
 	it.data.reset(b)
 	return true
 }

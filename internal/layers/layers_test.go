@@ -17,7 +17,7 @@ const module = "github.com/ckpt-go/ckpt"
 // floors are the packages of the library from the ground up. A package may
 // import those on lower floors, and on its own only where allowed says so.
 var floors = [][]string{
-	{"internal/fault", "internal/wire", "internal/crc32c"},
+	{"internal/fault", "internal/wire", "internal/crc32c", "internal/foreign"},
 	{"storage/internal/names", "storage", "tensor", "table"},
 	{"storage/local", "storage/mem", "storage/fsys", "storage/storagetest"},
 	{"bundle", "objectgraph"},

@@ -144,12 +144,41 @@ func TestDecoderMemory(t *testing.T) {
 	}
 }
 
+// naiveUvarint adds up the digits of a varint.
+func naiveUvarint(b []byte) (v uint64, n int, ok bool) {
+	for i, c := range b[:min(len(b), 10)] {
+		if i == 9 && c > 1 {
+			return 0, 0, false // beyond 64 bits, or goes on
+		}
+		v += uint64(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			return v, i + 1, true
+		}
+	}
+	return 0, 0, false
+}
+
 func FuzzReader(f *testing.F) {
+	// A header, an entry, a graph and the list of a V1 file that TensorFlow wrote.
 	f.Add([]byte("\x08\x01\x1a\x02\x08\x01"), uint8(3))
 	f.Add([]byte("\x08\x09\x12\x00\x28\x08\x35\xcc\xcc\xcc\xcc"), uint8(0))
+	f.Add([]byte("\x0a\x16\x0a\x10\x08\x01\x12\x0csave_counter*\x02\x08\x01"), uint8(0))
+	f.Add([]byte("\x0a\x09\x0a\x01i\x12\x00\x18\x03\x22\x00\x0a\x11\x0a\x01w\x12\x04\x12\x02\x08\x02\x18\x01\x22\x04\x0a\x02\x10\x02\x12\x02\x08\x01"), uint8(2))
 	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), uint8(1))
+	f.Add([]byte("\x80\x80\x80\x80\x10\x09\x01\x02\x03\x04\x05\x06\x07\x08"), uint8(0))
 	f.Fuzz(func(t *testing.T, b []byte, first uint8) {
+		given := bytes.Clone(b)
+		want, n, ok := naiveUvarint(b)
 		d := wire.NewDecoder(b)
+		if got := d.Uvarint(); ok != (d.Err() == nil) || got != want || d.Offset() != n {
+			t.Fatalf("Uvarint: got %d in %d bytes, %v, want %d in %d, %v", got, d.Offset(), d.Err(), want, n, ok)
+		}
+		d = wire.NewDecoder(b)
+		if p := d.LenBytes(); (d.Err() == nil) != (ok && want <= uint64(len(b)-n)) || uint64(len(p)) > want || d.Err() == nil && !bytes.Equal(p, b[n:n+int(want)]) {
+			t.Fatalf("LenBytes: got %x, %v, want %d bytes", p, d.Err(), want)
+		}
+
+		d = wire.NewDecoder(b)
 		d.Bytes(uint64(first % 4))
 		d.Uvarint32()
 		start := d.Offset()
@@ -167,6 +196,9 @@ func FuzzReader(f *testing.F) {
 		}
 		if d.Err() == nil && !bytes.Equal(fields, b[start:]) {
 			t.Fatalf("fields put together again: %x, want %x", fields, b[start:])
+		}
+		if !bytes.Equal(b, given) {
+			t.Fatal("the input was changed")
 		}
 	})
 }
