@@ -181,7 +181,7 @@ func (m *matching) stage(ctx context.Context, rd *bundle.Reader) (commit, discar
 		}
 	}
 	err = m.each(ctx, func(ctx context.Context, i int) error {
-		v, err := m.reads[i].value.Stage(ctx, &source{rd, &m.reads[i]})
+		v, err := m.reads[i].value.Stage(ctx, newSource(rd, &m.reads[i]))
 		if err == nil {
 			values[i] = v
 		}
@@ -192,9 +192,11 @@ func (m *matching) stage(ctx context.Context, rd *bundle.Reader) (commit, discar
 		return nil, nil, err
 	}
 	commit = func() {
+		m.makeRoom()
 		for _, v := range values {
 			v.Commit()
 		}
+		m.finishGrowths()
 		m.commit()
 	}
 	return commit, discard, nil
@@ -203,10 +205,14 @@ func (m *matching) stage(ctx context.Context, rd *bundle.Reader) (commit, discar
 // inPlace reads everything in one pass into the objects' own memory. After an
 // error the objects hold a mixture; touched tells which reads were begun.
 func (m *matching) inPlace(ctx context.Context, rd *bundle.Reader) (touched []read, err error) {
+	if err := m.checkCasts(ctx, rd); err != nil {
+		return nil, err
+	}
+	m.makeRoom()
 	begun := make([]bool, len(m.reads))
 	var committing sync.Mutex // Commit is never called beside another
 	err = m.each(ctx, func(ctx context.Context, i int) error {
-		src := &source{rd, &m.reads[i]}
+		src := newSource(rd, &m.reads[i])
 		begun[i] = true
 		if direct, ok := m.reads[i].value.(InPlace); ok {
 			return direct.ReadInPlace(ctx, src)
@@ -221,12 +227,13 @@ func (m *matching) inPlace(ctx context.Context, rd *bundle.Reader) (touched []re
 	})
 	if err != nil {
 		for i, b := range begun {
-			if b {
+			if b && !m.fresh[m.reads[i].object] {
 				touched = append(touched, m.reads[i])
 			}
 		}
 		return touched, err
 	}
+	m.finishGrowths()
 	m.commit()
 	return nil, nil
 }
@@ -245,19 +252,6 @@ type joined struct {
 
 func (e *joined) Error() string   { return e.text }
 func (e *joined) Unwrap() []error { return e.errs }
-
-func checkFit(key string, spec Spec, entry bundle.Entry) error {
-	var why error
-	switch {
-	case spec.DType != entry.DType:
-		why = fmt.Errorf("expected dtype %s does not equal original dtype %s", spec.DType.OpName(), entry.DType.OpName())
-	case !spec.Shape.Accepts(entry.Shape):
-		why = fmt.Errorf("incompatible tensor with shape %v for a variable with shape %v", entry.Shape, spec.Shape)
-	default:
-		return nil
-	}
-	return &MismatchError{Key: key, Want: describe(spec.DType, spec.Shape), Got: describe(entry.DType, entry.Shape), Err: why}
-}
 
 func describe(d tensor.DType, s tensor.Shape) string { return d.String() + " " + s.String() }
 
@@ -297,14 +291,6 @@ func (m *matching) each(ctx context.Context, fn func(ctx context.Context, i int)
 	return context.Cause(ctx)
 }
 
-func (m *matching) bytes() int64 {
-	var n int64
-	for i := range m.reads {
-		n += m.reads[i].entry.Size
-	}
-	return n
-}
-
 // source is a stored tensor as a Value sees it.
 type source struct {
 	rd   *bundle.Reader
@@ -321,10 +307,17 @@ func (s *source) Tensor(ctx context.Context) (*tensor.Tensor, error) {
 	return s.rd.Tensor(ctx, s.read.key)
 }
 func (s *source) Strings(ctx context.Context) ([][]byte, error) {
+	if s.read.entry.DType == tensor.Variant {
+		t, err := s.rd.Tensor(ctx, s.read.key)
+		if err != nil {
+			return nil, err
+		}
+		return t.Strings(), nil
+	}
 	return s.rd.Strings(ctx, s.read.key)
 }
 
-// siblingKey is the key of an attribute beside the one stored first: TensorFlow
+// siblingKey is the key of a tensor beside the attribute stored first: TensorFlow
 // asks for the object's own tensor names under the stored prefix.
 func siblingKey(first, attribute string, values int) (string, error) {
 	const marker = ".ATTRIBUTES/"

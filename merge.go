@@ -15,8 +15,8 @@ import (
 // MergeOptions are the options of Merge; nil means the zero value.
 type MergeOptions struct {
 	// Bucket is where the files are; prefixes are then names in it. Nil means the
-	// local file system, where the folders may differ, but not the volume: data
-	// gets its new names by links.
+	// local file system, where the folders may differ: data gets its new names by
+	// links, or by copies where it lies on another volume than the output.
 	Bucket storage.Bucket
 	// Keep leaves the inputs as they are. Data is shared with them where the
 	// storage has links, otherwise copied.

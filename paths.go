@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/ckpt-go/ckpt/bundle"
+	"github.com/ckpt-go/ckpt/internal/fault"
 	"github.com/ckpt-go/ckpt/objectgraph"
 	"github.com/ckpt-go/ckpt/storage"
 	"github.com/ckpt-go/ckpt/storage/local"
@@ -129,17 +130,62 @@ func findIn(ctx context.Context, b storage.Bucket, path string) (place, error) {
 
 // restoreName understands what Restore takes in a bucket besides a prefix: a
 // file's name and, where a whole program is restored, a SavedModel's folder.
-func restoreName(ctx context.Context, path string, b storage.Bucket, models bool) string {
-	if there, err := bundle.Exists(ctx, b, path); there || err != nil {
-		return path
+func restoreName(ctx context.Context, path string, b storage.Bucket, models bool) (string, error) {
+	if isName(path) {
+		if there, err := bundle.Exists(ctx, b, path); there || err != nil {
+			return path, nil
+		}
+		if prefix := trimFileSuffix(path); prefix != path {
+			return prefix, nil
+		}
 	}
-	if prefix := trimFileSuffix(path); prefix != path {
-		return prefix
+	d := openDirectory(path, &FindOptions{Bucket: b})
+	if model, ok := d.model(ctx); ok && models {
+		return model.name, nil
 	}
-	if model, ok := openDirectory(path, &FindOptions{Bucket: b}).model(ctx); ok && models {
-		return model.name
+	for _, err := range b.List(ctx, d.base) {
+		if err == nil {
+			return "", d.noPrefix(ctx)
+		}
+		break
 	}
-	return path
+	return path, nil
+}
+
+// mostNamed is how many checkpoints of a directory an error names.
+const mostNamed = 3
+
+// noPrefix is the error of a directory where a prefix is asked for. It names
+// those that lie there, the newest first.
+func (d *directory) noPrefix(ctx context.Context) error {
+	var names []string
+	if model, ok := d.model(ctx); ok {
+		names = append(names, strings.TrimPrefix(model.name, d.base))
+	}
+	if list, _, err := d.scan(ctx, ""); err == nil {
+		for _, f := range list {
+			names = append(names, f.name)
+		}
+	}
+	if len(names) == 0 {
+		names = d.oldFormat(ctx)
+	}
+	what := fmt.Sprintf("ckpt: %s is a directory, not a checkpoint: ", fault.Printable(d.dir))
+	if len(names) == 0 {
+		return fmt.Errorf("%sgive a prefix such as %s; none lies there%s", what, joinPath(d.dir, "ckpt-1"), d.holds(ctx))
+	}
+	what += "give a prefix such as " + fault.Printable(joinPath(d.dir, names[0]))
+	if len(names) == 1 {
+		return errors.New(what)
+	}
+	var others []string
+	for _, name := range names[1:min(len(names), mostNamed)] {
+		others = append(others, fault.Printable(name))
+	}
+	if more := len(names) - mostNamed; more > 0 {
+		others = append(others, fmt.Sprintf("%d more", more))
+	}
+	return fmt.Errorf("%s (it also holds %s), or use a Manager or ckpt.Latest to find the newest", what, strings.Join(others, ", "))
 }
 
 // model is the variables of the directory, if it is a SavedModel's.

@@ -155,7 +155,7 @@ func TestDirectoryInPlaceOfFile(t *testing.T) {
 		}
 		makeFolder(t, filepath.Join(dir, file))
 		for call, err := range errorsOf(t, prefix, nil) {
-			wantError(t, call+" with "+file, err, "the file is a directory; move it away")
+			wantError(t, call+" with "+file, err, "the file is a directory: move it away")
 			wantError(t, call+" with "+file, err, file)
 		}
 	}

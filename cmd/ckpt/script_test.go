@@ -46,6 +46,7 @@ func TestScript(t *testing.T) {
 			"golden":    golden,
 			"flip":      flip,
 			"truncate":  truncate,
+			"write":     write,
 			"snapshot":  snapshot,
 			"unchanged": unchanged,
 			"code":      code,
@@ -53,12 +54,17 @@ func TestScript(t *testing.T) {
 	})
 }
 
-// golden WHAT DIR copies the files of testdata/tensorflow-2.21.0-WHAT.
+// golden WHAT DIR copies the files of testdata/tensorflow-2.21.0-WHAT, or of
+// testdata/tensorflow-WHAT where that begins with another version.
 func golden(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: golden WHAT DIR")
 	}
-	ts.Check(copyTree(ts.MkAbs(args[1]), filepath.Join(goldens, "tensorflow-2.21.0-"+args[0])))
+	from := filepath.Join(goldens, "tensorflow-"+args[0])
+	if _, err := os.Stat(from); err != nil {
+		from = filepath.Join(goldens, "tensorflow-2.21.0-"+args[0])
+	}
+	ts.Check(copyTree(ts.MkAbs(args[1]), from))
 }
 
 func copyTree(to, from string) error {
@@ -111,6 +117,16 @@ func truncate(ts *testscript.TestScript, _ bool, args []string) {
 	size, err := strconv.ParseInt(args[1], 10, 64)
 	ts.Check(err)
 	ts.Check(os.Truncate(ts.MkAbs(args[0]), size))
+}
+
+// write FILE TEXT makes a file of a text with the escapes of Go.
+func write(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: write FILE TEXT")
+	}
+	text, err := strconv.Unquote(`"` + strings.ReplaceAll(args[1], `"`, `\"`) + `"`)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o666))
 }
 
 type snapshotKey struct{}

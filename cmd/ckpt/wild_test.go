@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ckpt-go/ckpt/cmd/ckpt/internal/cli"
+	"github.com/ckpt-go/ckpt/objectgraph"
 )
 
 // wild holds checkpoints of strangers, beside the repository: see its README.
@@ -141,6 +142,35 @@ func checkWild(t *testing.T, prefix string, c *wildCheckpoint) {
 	}
 	if diff := cmp.Diff(got, want); diff != "" {
 		t.Errorf("tensors (-got +want):\n%s", diff)
+	}
+	checkWildTree(t, prefix, want)
+}
+
+// checkWildTree wants the object graph, if there is one, to name no tensor that
+// is not there.
+func checkWildTree(t *testing.T, prefix string, tensors []wildTensor) {
+	if !slices.ContainsFunc(tensors, func(v wildTensor) bool { return v.Name == objectgraph.Key }) {
+		return
+	}
+	var stdout, stderr bytes.Buffer
+	code := cli.Main(t.Context(), []string{"tree", prefix}, cli.Stdio{Out: &stdout, Err: &stderr})
+	if code != 0 || strings.Contains(stdout.String(), "(no tensor ") || !strings.HasPrefix(stdout.String(), "(root)") {
+		t.Errorf("tree: exit code %d: %.1000s%s", code, stdout.String(), stderr.String())
+	}
+	var tree struct {
+		Nodes []struct {
+			Attributes []struct {
+				Key string `json:"checkpoint_key"`
+			} `json:"attributes"`
+		} `json:"nodes"`
+	}
+	jsonOf(t, &tree, "tree", prefix)
+	attributes := 0
+	for _, n := range tree.Nodes {
+		attributes += len(n.Attributes)
+	}
+	if attributes == 0 {
+		t.Error("tree --json has no attribute")
 	}
 }
 

@@ -194,8 +194,8 @@ func (b *Bucket) syncAll(folders map[string]bool) error {
 	return nil
 }
 
-// Link implements storage.Linker. On a file system without hard links it is
-// errors.ErrUnsupported.
+// Link implements storage.Linker. On a file system without hard links, and from
+// one to another, it is errors.ErrUnsupported.
 func (b *Bucket) Link(ctx context.Context, name, newName string) error {
 	if err := b.check(ctx, "link", name); err != nil {
 		return err

@@ -60,10 +60,12 @@ func cutMiddle(text string) string {
 
 // checkPlain refuses a prefix that must not reach a terminal, or that a script
 // would take for several, because it comes from a file; given is what the user
-// typed of it.
+// typed of it. Spaces of all kinds do no harm; marks that change the direction of
+// writing, or cannot be seen, do.
 func checkPlain(prefix, given string) error {
-	if strings.ContainsFunc(strings.TrimPrefix(prefix, given), unicode.IsControl) {
-		return fmt.Errorf("the prefix %q holds control characters, use --json", prefix)
+	unsafe := func(r rune) bool { return !unicode.IsGraphic(r) }
+	if own := strings.TrimPrefix(prefix, given); strings.ContainsFunc(own, unsafe) || !utf8.ValidString(own) {
+		return fmt.Errorf("the prefix %q holds control characters or is no text, use --json", prefix)
 	}
 	return nil
 }

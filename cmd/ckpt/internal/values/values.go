@@ -5,7 +5,6 @@ package values
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -17,27 +16,49 @@ import (
 	"github.com/ckpt-go/ckpt/tensor"
 )
 
-// List gives the elements of one tensor, in row-major order.
+// List gives the elements of one tensor, in row-major order. It is not safe for
+// concurrent use.
 type List struct {
 	dtype    tensor.DType
 	shape    tensor.Shape
 	data     []byte
 	elements [][]byte
-	size     int
-	small    *smallFloat
-	clip     int // most bytes of a string shown as text, 0 for all
+	size     int         // of an element
+	small    *smallFloat // of a small float dtype
+	clip     int         // most bytes of a string shown as text, 0 for all
+
+	decoded block
 }
+
+// block is some elements as Go numbers. A tensor may be large and of one byte an
+// element: all of it as numbers would take eight times its memory.
+type block struct {
+	first, n int
+	floats   []float64 // of float dtypes; of complex ones each half
+	ints     []int64   // of integer dtypes and bool; the bits of uint64
+}
+
+// blockLen is how many elements are decoded at once.
+const blockLen = 1024
 
 // Of returns the elements of t. Those of a dtype this package does not know are
 // an error.
 func Of(t *tensor.Tensor) (*List, error) {
 	l := &List{dtype: t.DType(), shape: t.Shape(), data: t.Bytes(), elements: t.Strings(), size: t.DType().Size()}
-	l.small = smallFloats[l.dtype]
-	switch {
-	case l.isBytes() || l.size > 0:
+	if l.isBytes() {
 		return l, nil
 	}
-	return nil, fmt.Errorf("values of dtype %s cannot be shown", l.dtype)
+	if l.size == 0 {
+		return nil, fmt.Errorf("values of dtype %s cannot be shown", l.dtype)
+	}
+	err := l.decode(0)
+	if err == nil {
+		l.small, err = newSmallFloat(l.dtype)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("values of dtype %s cannot be shown: %w", l.dtype, err)
+	}
+	return l, nil
 }
 
 func (l *List) isBytes() bool { return l.dtype == tensor.String || l.dtype == tensor.Variant }
@@ -52,54 +73,73 @@ func (l *List) Len() int {
 
 func (l *List) raw(i int) []byte { return l.data[i*l.size : (i+1)*l.size] }
 
-// integer gives an element of an integer dtype: as signed, or as unsigned where it
-// needs the 64th bit.
-func (l *List) integer(i int) (signed int64, unsigned uint64, ok bool) {
-	b := l.raw(i)
-	switch l.dtype {
-	case tensor.Int8, tensor.QInt8:
-		return int64(int8(b[0])), 0, true
-	case tensor.Uint8, tensor.QUint8:
-		return int64(b[0]), 0, true
-	case tensor.Int16, tensor.QInt16:
-		return int64(int16(binary.LittleEndian.Uint16(b))), 0, true
-	case tensor.Uint16, tensor.QUint16:
-		return int64(binary.LittleEndian.Uint16(b)), 0, true
-	case tensor.Int32, tensor.QInt32:
-		return int64(int32(binary.LittleEndian.Uint32(b))), 0, true
-	case tensor.Uint32:
-		return int64(binary.LittleEndian.Uint32(b)), 0, true
-	case tensor.Int64:
-		return int64(binary.LittleEndian.Uint64(b)), 0, true
+// decode makes numbers of the block of element i. Whether that can be done
+// depends on the dtype alone.
+func (l *List) decode(i int) error {
+	d := block{first: i - i%blockLen}
+	d.n = min(blockLen, l.Len()-d.first)
+	dtype, n := l.dtype, d.n
+	switch dtype {
+	case tensor.Complex64:
+		dtype, n = tensor.Float32, 2*n
+	case tensor.Complex128:
+		dtype, n = tensor.Float64, 2*n
 	case tensor.Uint64:
-		u := binary.LittleEndian.Uint64(b)
-		return int64(u), u, true
-	case tensor.Int4: // the low bits count
-		return int64(int8(b[0]<<4) >> 4), 0, true
-	case tensor.Uint4:
-		return int64(b[0] & 15), 0, true
-	case tensor.Int2:
-		return int64(int8(b[0]<<6) >> 6), 0, true
-	case tensor.Uint2:
-		return int64(b[0] & 3), 0, true
+		dtype = tensor.Int64
 	}
-	return 0, 0, false
+	part, err := tensor.New(dtype, tensor.Shape{int64(n)}, l.data[d.first*l.size:(d.first+d.n)*l.size])
+	if err != nil {
+		return err
+	}
+	if d.ints, err = tensor.Ints(part); err != nil {
+		if d.floats, err = tensor.Floats[float64](part); err != nil {
+			return err
+		}
+	}
+	l.decoded = d
+	return nil
+}
+
+// at gives the decoded block that has element i, and where.
+func (l *List) at(i int) (d *block, j int) {
+	d = &l.decoded
+	if i < d.first || i >= d.first+d.n {
+		if err := l.decode(i); err != nil {
+			panic(err) // the first block of this dtype was decoded
+		}
+	}
+	return d, i - d.first
 }
 
 // float gives an element of a float dtype, or half of a complex one, and the bits
 // that its shortest decimal needs.
 func (l *List) float(i, half int) (v float64, bits int) {
-	b := l.raw(i)
+	d, j := l.at(i)
 	switch l.dtype {
-	case tensor.Float32, tensor.Complex64:
-		return float64(math.Float32frombits(binary.LittleEndian.Uint32(b[4*half:]))), 32
-	case tensor.Float64, tensor.Complex128:
-		return math.Float64frombits(binary.LittleEndian.Uint64(b[8*half:])), 64
+	case tensor.Float32:
+		return d.floats[j], 32
+	case tensor.Float64:
+		return d.floats[j], 64
+	case tensor.Complex64:
+		return d.floats[2*j+half], 32
+	case tensor.Complex128:
+		return d.floats[2*j+half], 64
 	}
-	if l.size == 2 {
-		return l.small.decimal(binary.LittleEndian.Uint16(b)), 64
+	return l.small.decimal(l.raw(i)), 64
+}
+
+// integer appends an element if the dtype is an integer one, or bool.
+func (l *List) integer(b []byte, i int) (appended []byte, ok bool) {
+	d, j := l.at(i)
+	switch {
+	case d.ints == nil:
+		return b, false
+	case l.dtype == tensor.Bool:
+		return strconv.AppendBool(b, d.ints[j] != 0), true
+	case l.dtype == tensor.Uint64:
+		return strconv.AppendUint(b, uint64(d.ints[j]), 10), true
 	}
-	return l.small.decimal(uint16(b[0])), 64
+	return strconv.AppendInt(b, d.ints[j], 10), true
 }
 
 // AppendText appends an element as a person reads it: numbers with as many
@@ -108,8 +148,6 @@ func (l *List) AppendText(b []byte, i int) []byte {
 	switch l.dtype {
 	case tensor.String, tensor.Variant:
 		return appendQuoted(b, l.elements[i], l.clip)
-	case tensor.Bool:
-		return strconv.AppendBool(b, l.raw(i)[0] != 0)
 	case tensor.Complex64, tensor.Complex128:
 		re, bits := l.float(i, 0)
 		im, _ := l.float(i, 1)
@@ -119,18 +157,11 @@ func (l *List) AppendText(b []byte, i int) []byte {
 		}
 		return append(appendFloat(b, im, bits), 'j')
 	}
-	if signed, unsigned, ok := l.integer(i); ok {
-		return appendInteger(b, signed, unsigned)
+	if b, ok := l.integer(b, i); ok {
+		return b
 	}
 	v, bits := l.float(i, 0)
 	return appendFloat(b, v, bits)
-}
-
-func appendInteger(b []byte, signed int64, unsigned uint64) []byte {
-	if unsigned > math.MaxInt64 {
-		return strconv.AppendUint(b, unsigned, 10)
-	}
-	return strconv.AppendInt(b, signed, 10)
 }
 
 func appendFloat(b []byte, v float64, bits int) []byte {
@@ -172,16 +203,14 @@ func (l *List) AppendJSON(b []byte, i int) []byte {
 		return appendBase64(b, l.elements[i])
 	case tensor.Variant:
 		return appendBase64(b, l.elements[i])
-	case tensor.Bool:
-		return strconv.AppendBool(b, l.raw(i)[0] != 0)
 	case tensor.Complex64, tensor.Complex128:
 		re, bits := l.float(i, 0)
 		im, _ := l.float(i, 1)
 		b = appendJSONFloat(append(b, '['), re, bits)
 		return append(appendJSONFloat(append(b, ", "...), im, bits), ']')
 	}
-	if signed, unsigned, ok := l.integer(i); ok {
-		return appendInteger(b, signed, unsigned)
+	if b, ok := l.integer(b, i); ok {
+		return b
 	}
 	v, bits := l.float(i, 0)
 	return appendJSONFloat(b, v, bits)

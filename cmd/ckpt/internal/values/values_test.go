@@ -76,7 +76,10 @@ func TestSmallFloats(t *testing.T) {
 		{tensor.Float4E2M1FN, 4, "d0c4ba7f9369bf41cd66d8c45b3856f7a97cb63e0bb58c92cfcc418fce698505"},
 	} {
 		t.Run(test.dtype.String(), func(t *testing.T) {
-			all := values.AllSmall(test.dtype)
+			all, err := values.AllSmall(test.dtype)
+			if err != nil {
+				t.Fatal(err)
+			}
 			var numbers, nans []byte
 			for _, v := range all {
 				if math.IsNaN(v) {
@@ -155,6 +158,40 @@ func TestElements(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			checkElements(t, test.list, test.text, test.json)
 		})
+	}
+}
+
+// A tensor longer than what is decoded at once, read forwards, backwards and from
+// both ends.
+func TestManyElements(t *testing.T) {
+	const n = 5000
+	v := make([]uint16, n)
+	for i := range v {
+		v[i] = uint16(i * 7)
+	}
+	l := of(t, tensor.Shape{n}, v...)
+	if l.Len() != n {
+		t.Fatalf("got %d elements, want %d", l.Len(), n)
+	}
+	for i := range n {
+		for _, at := range []int{i, n - 1 - i} {
+			want := strconv.Itoa(int(v[at]))
+			if text, asJSON := string(l.AppendText(nil, at)), string(l.AppendJSON(nil, at)); text != want || asJSON != want {
+				t.Fatalf("element %d: got %s and %s, want %s", at, text, asJSON, want)
+			}
+		}
+	}
+	half := make([]complex64, n)
+	half[n-1] = complex(1, -2)
+	if got, want := string(of(t, tensor.Shape{n}, half...).AppendText(nil, n-1)), "1.0-2.0j"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// A dtype without values is an error, also where there are no elements.
+func TestNoValues(t *testing.T) {
+	if _, err := values.Of(new(tensor.Tensor)); err == nil || !strings.Contains(err.Error(), "cannot be shown") {
+		t.Errorf("got %v, want that it cannot be shown", err)
 	}
 }
 

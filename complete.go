@@ -1,0 +1,97 @@
+package ckpt
+
+import (
+	"fmt"
+
+	"github.com/ckpt-go/ckpt/bundle"
+)
+
+// checkComplete refuses a checkpoint that leaves objects of the program without
+// values, or has values for which an object of fixed layout has no place.
+func (l *loading) checkComplete(m *matching, rd *bundle.Reader) error {
+	w, err := walk(m.r.root)
+	if err != nil {
+		return err
+	}
+	l.walker = w
+	objects, err := w.withSlots()
+	if err != nil {
+		return err
+	}
+	filled := make(map[Trackable]bool, len(m.reads)+1)
+	for i := range m.reads {
+		filled[m.reads[i].object] = true
+	}
+	if l.c.counter != nil {
+		filled[l.c.counter] = true
+	}
+	unmatched := unboundNames(w, objects, filled, nil)
+	if len(unmatched) > 0 {
+		return &UnmatchedError{
+			Reason: fmt.Sprintf("ckpt: %s has no values for %s of the program, nothing was restored", l.at.prefix, count(len(unmatched), "object")),
+			Names:  unmatched,
+			Hint:   m.leftOver(w, rd) + "to let these objects keep the values they have, set ResumeOptions.AllowPartial",
+		}
+	}
+	if err := m.checkDoubles(true); err != nil {
+		return err
+	}
+	if names := m.strangers(w); len(names) > 0 {
+		return &UnmatchedError{
+			Reason: fmt.Sprintf("ckpt: %s does not know %s of the program, nothing was restored", l.at.prefix, count(len(names), "object")),
+			Names:  names,
+			Hint:   m.leftOver(w, rd) + "to let these objects start from scratch, set ResumeOptions.AllowPartial",
+		}
+	}
+	var surplus []string
+	for _, p := range m.parks {
+		if _, fixed := p.object.(fixedLayout); fixed && m.r.bound[p.node] == nil {
+			surplus = append(surplus, m.r.name(p.node))
+		}
+	}
+	if len(surplus) > 0 {
+		return &UnmatchedError{
+			Reason: fmt.Sprintf("ckpt: %s holds values that the program has no field for, nothing was restored", l.at.prefix),
+			Names:  surplus,
+			Hint:   "give the struct those fields, allocate nil pointers and make lists as long as stored, or set ResumeOptions.AllowPartial to leave the values behind",
+		}
+	}
+	return nil
+}
+
+// strangers names the objects right below the root that the checkpoint does not
+// have, if it has others there instead: a checkpoint of another program. They may
+// hold no values yet, so that nothing else tells.
+func (m *matching) strangers(w *walker) (names []string) {
+	stored := m.r.graph.ChildMap(0)
+	instead := false
+	for name, node := range stored {
+		instead = instead || name != counterName && m.r.bound[node] == nil && m.r.graph.Nodes[node].MayHaveValues()
+	}
+	if !instead {
+		return nil
+	}
+	bound := m.r.objects()
+	for _, e := range w.edges[0] {
+		if _, ok := stored[e.Name]; !ok && e.Name != counterName && !bound[w.objects[e.Node]] {
+			names = append(names, w.name(e.Node))
+		}
+	}
+	return names
+}
+
+// leftOver begins a hint with what the checkpoint has and the program has not.
+func (m *matching) leftOver(w *walker, rd *bundle.Reader) string {
+	names := m.r.unplaced()
+	if names == "" {
+		return "it was written by an older version of the program, or another one; "
+	}
+	guess := ""
+	if text := likelyText(m.r.likelyRenamed(w, rd)); text != "" {
+		guess = " " + text + " (ResumeOptions.Rename takes them)."
+	}
+	return fmt.Sprintf("it has %s, which the program has not: was something renamed?%s Otherwise, ", names, guess)
+}
+
+// fixedLayout is an object that never gets further children.
+type fixedLayout interface{ fixedLayout() }
