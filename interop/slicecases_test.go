@@ -81,13 +81,7 @@ func randomTensor(t *testing.T, rng *rand.Rand, d tensor.DType, shape tensor.Sha
 	} else {
 		data := make([]byte, n*int64(d.Size()))
 		for i := range data {
-			data[i] = byte(rng.Uint32())
-			switch d {
-			case tensor.Bool:
-				data[i] &= 1
-			case tensor.Int4:
-				data[i] &= 15
-			}
+			data[i] = byte(rng.Uint32()) & validBits(d)
 		}
 		v, err = tensor.New(d, shape, data)
 	}

@@ -26,7 +26,17 @@ func writeParts(t *testing.T, b storage.Bucket, prefix string, parts []part) {
 		t.Fatal(err)
 	}
 	defer w.Abort()
+	addParts(t, w, parts)
+	if err := w.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// addParts adds tensors and slices in their order.
+func addParts(t *testing.T, w *bundle.Writer, parts []part) {
+	t.Helper()
 	for _, p := range parts {
+		var err error
 		switch v := p.value; {
 		case p.slice == nil && v.DType() == tensor.String:
 			err = w.AddStrings(t.Context(), p.name, p.full, slices.Values(v.Strings()))
@@ -38,11 +48,8 @@ func writeParts(t *testing.T, b storage.Bucket, prefix string, parts []part) {
 			err = w.AddSlice(t.Context(), p.name, v.DType(), p.full, p.slice, slices.Values([][]byte{v.Bytes()}))
 		}
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%q %s: %v", clip(p.name), p.spec(), err)
 		}
-	}
-	if err := w.Commit(t.Context()); err != nil {
-		t.Fatal(err)
 	}
 }
 
