@@ -31,8 +31,7 @@ type Checkpoint struct {
 	counter  *Variable[int64]
 	restores []*restoration // those that may still have values waiting
 	objects  int            // how many the last save found
-	flight   *flight        // the background save nobody has waited for yet
-	staging  []byte         // what it copied
+	flights  flights        // background saves
 }
 
 // New makes a Checkpoint of named objects, like tf.train.Checkpoint(**objects).

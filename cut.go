@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/ckpt-go/ckpt/bundle"
-	"github.com/ckpt-go/ckpt/tensor"
 )
 
 // cut is everything a save writes, as it was at one moment.
@@ -16,6 +17,8 @@ type cut struct {
 	shots []Snapshot // of the items
 	graph []byte
 	plan  *bundle.Plan // nil: one data file
+
+	memory []byte // of copies; nil if there are none
 }
 
 // cut takes one, of which a save in the background shares no memory that can
@@ -48,7 +51,7 @@ func (c *Checkpoint) cut(ctx context.Context, at place, o *SaveOptions) (*cut, e
 		return nil, fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
 	}
 	if o.Background {
-		k.hold(&c.staging)
+		k.hold(c.flights.memory())
 	}
 	k.graph = p.graph.Append(nil)
 	return k, nil
@@ -68,17 +71,19 @@ func (k *cut) take(ctx context.Context) (err error) {
 	return nil
 }
 
+// span is where the copy of an item's bytes lies.
+type span struct{ item, start, end int }
+
 // hold replaces the snapshots of what can change by copies, the numbers in
-// staging, which grows as needed and is used again by the next save.
-func (k *cut) hold(staging *[]byte) {
-	memory := slices.Grow((*staging)[:0], k.copied())
-	type span struct{ item, start, end int }
-	var spans []span
+// memory, which grows as needed.
+func (k *cut) hold(memory []byte) {
+	memory = slices.Grow(memory[:0], k.copied())
+	var spans, plain []span
 	for i, shot := range k.shots {
 		if s, ok := shot.(StableSnapshot); ok && s.Stable() {
 			continue
 		}
-		if k.items[i].spec.DType == tensor.String {
+		if elementwise(k.items[i].spec.DType) {
 			var copies [][]byte
 			for s := range shot.(StringSnapshot).Strings() {
 				copies = append(copies, append([]byte(nil), s...))
@@ -87,18 +92,59 @@ func (k *cut) hold(staging *[]byte) {
 			continue
 		}
 		start := len(memory)
-		for chunk := range shot.Chunks() {
-			memory = append(memory, chunk...)
+		if s, ok := shot.(byteSnapshot); ok { // copied below, by several cores
+			memory = slices.Grow(memory, len(s.b))[:start+len(s.b)]
+			plain = append(plain, span{i, start, len(memory)})
+		} else {
+			for chunk := range shot.Chunks() {
+				memory = append(memory, chunk...)
+			}
 		}
 		spans = append(spans, span{i, start, len(memory)})
 	}
-	for _, s := range spans { // the memory stays where it is now
+	k.copyPlain(plain, memory) // which stays where it is now
+	for _, s := range spans {
 		k.replace(s.item, byteSnapshot{memory[s.start:s.end:s.end]})
 	}
-	*staging = memory
+	k.memory = memory
 }
 
-// copied is how many bytes hold will copy into staging.
+// worthwhile is how many bytes a core must have to copy before it is asked to.
+const worthwhile = 1 << 20
+
+// copyPlain copies the bytes of what lies in one piece, on all cores: one core
+// alone does not move as much as the memory can.
+func (k *cut) copyPlain(plain []span, memory []byte) {
+	total := 0
+	for _, s := range plain {
+		total += s.end - s.start
+	}
+	cores := min(runtime.GOMAXPROCS(0), total/worthwhile)
+	if cores < 2 {
+		k.copyPart(plain, memory, 0, total)
+		return
+	}
+	var group sync.WaitGroup
+	for i := range cores {
+		group.Go(func() { k.copyPart(plain, memory, total/cores*i, total/cores*(i+1)) })
+	}
+	k.copyPart(plain, memory, total/cores*cores, total)
+	group.Wait()
+}
+
+// copyPart copies the bytes from..to of all those of plain in a row.
+func (k *cut) copyPart(plain []span, memory []byte, from, to int) {
+	at := 0
+	for _, s := range plain {
+		n := s.end - s.start
+		if low, high := max(from-at, 0), min(to-at, n); low < high {
+			copy(memory[s.start+low:s.start+high], k.shots[s.item].(byteSnapshot).b[low:high])
+		}
+		at += n
+	}
+}
+
+// copied is how many bytes hold will copy to memory.
 func (k *cut) copied() int {
 	n := 0
 	for i, shot := range k.shots {

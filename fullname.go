@@ -70,7 +70,7 @@ func thereAre(names []string, wanted string) string {
 		for i := range near {
 			near[i] = fault.Printable(near[i])
 		}
-		return "; did you mean " + strings.Join(near, " or ") + "?"
+		return "; did you mean " + proposed(near) + "?"
 	}
 	return fmt.Sprintf("; there are %d others, such as %s", len(names), printables(names[:mostNames]))
 }

@@ -278,8 +278,9 @@ func TestRetentionFailsGently(t *testing.T) {
 	}
 }
 
-// TestRetentionKeepsRefused checks that a damaged checkpoint stays until its
-// turn comes, and that its number is not used again.
+// TestRetentionKeepsRefused checks that a damaged checkpoint stays until a newer
+// good one is there, goes before any good one, and that its number is not used
+// again.
 func TestRetentionKeepsRefused(t *testing.T) {
 	dir := savedDir(t, 3)
 	flipBit(t, filepath.Join(dir, "ckpt-3.data-00000-of-00001"), 3, 1)
@@ -290,8 +291,9 @@ func TestRetentionKeepsRefused(t *testing.T) {
 		t.Fatalf("Resume: got %+v, %v", r, err)
 	}
 	p.wantStep(t, 2)
+	wantManaged(t, m, "ckpt-1", "ckpt-2", "ckpt-3")
 	saveSteps(t, p, m, 10)
-	wantManaged(t, m, "ckpt-2", "ckpt-3", "ckpt-4")
+	wantManaged(t, m, "ckpt-1", "ckpt-2", "ckpt-4")
 	if p.SaveCounter() != 4 {
 		t.Errorf("SaveCounter: got %d, want the number 4", p.SaveCounter())
 	}

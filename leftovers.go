@@ -15,6 +15,7 @@ import (
 type failedSave struct {
 	at   place
 	mark storage.Writer
+	as   Managed
 }
 
 // prepare is done once, before the first save. Reading needs none of it.
@@ -107,21 +108,26 @@ func (m *Manager) unmark(mark storage.Writer) {
 // adopt takes unrecorded checkpoints of dead saves into the list, so that
 // retention removes them in their turn.
 func (m *Manager) adopt(ctx context.Context) {
+	if m.adopts == AdoptNone {
+		return
+	}
 	for _, l := range m.marks {
 		name := strings.TrimPrefix(l.Name, m.dir.base)
 		if there, err := bundle.Exists(ctx, m.dir.bucket, l.Name); err == nil && there && !m.lists(name) {
-			m.list = append(m.list, managed{name, m.seconds()})
+			m.list = append(m.list, m.managed(name, m.seconds()))
 		}
 	}
 }
 
 func (m *Manager) lists(name string) bool {
-	return slices.ContainsFunc(m.list, func(c managed) bool { return c.name == name })
+	return slices.ContainsFunc(m.list, func(c Managed) bool { return c.Name == name })
 }
 
-// enlist puts a checkpoint at the end of the list.
-func (m *Manager) enlist(name string, seconds float64) {
-	m.list = append(slices.DeleteFunc(m.list, func(c managed) bool { return c.name == name }), managed{name, seconds})
+// enlist puts a checkpoint that was just saved at the end of the list.
+func (m *Manager) enlist(c Managed) {
+	delete(m.damaged, c.Name)
+	delete(m.otherBranch, c.Name)
+	m.list = append(slices.DeleteFunc(m.list, func(old Managed) bool { return old.Name == c.Name }), c)
 }
 
 // dropMarks removes marks whose checkpoints the state file lists now.
@@ -163,7 +169,8 @@ func (m *Manager) settle(ctx context.Context) {
 	m.failed = nil
 	for _, f := range failed {
 		if there, err := bundle.Exists(ctx, f.at.bucket, f.at.name); err == nil && there {
-			m.enlist(strings.TrimPrefix(f.at.name, m.dir.base), m.seconds())
+			f.as.Time = m.seconds()
+			m.enlist(f.as)
 			m.unrecorded = append(m.unrecorded, f.mark)
 			continue
 		}

@@ -1,13 +1,12 @@
 package ckpt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +30,34 @@ type ManagerOptions struct {
 	// KeepEvery keeps one checkpoint for good each time this much time has
 	// passed (keep_checkpoint_every_n_hours); 0 means none.
 	KeepEvery time.Duration
+	// KeepEverySteps keeps the checkpoints whose step is a multiple of it; 0 means
+	// none. The step is Step's, or without Step the checkpoint's number. Like all
+	// that the rules below keep, they stay in the state file's list, so that a later
+	// run with other rules can remove them.
+	KeepEverySteps int64
+	// KeepBest keeps the best checkpoints by SaveOptions.Metrics.
+	KeepBest []Best
+	// Adopt says which checkpoints of earlier runs are looked after, and so removed
+	// in their turn. Zero means as in TensorFlow: those the state file lists.
+	Adopt Adopt
+	// Step tells the program's step (step_counter). It is asked by the methods that
+	// save and restore, from their goroutine.
+	Step func() int64
+	// Interval is the number of steps from one checkpoint of SaveIfDue to the next
+	// (checkpoint_interval); 0 means that steps do not matter. It needs Step.
+	Interval int64
+	// LastStep is the step at which the last checkpoint was taken
+	// (last_checkpoint_step); nil means that it is not known: the first call of
+	// SaveIfDue saves, unless something was restored.
+	LastStep *int64
+	// IntervalTime is the time from one checkpoint of SaveIfDue to the next; 0 means
+	// that time does not matter. With Interval, whichever comes first counts.
+	IntervalTime time.Duration
+	// Overhead is the part of the run time that saving may take, such as 0.02: SaveIfDue
+	// keeps its distance from the save before, whatever the intervals say, by how
+	// long the last saves kept their callers waiting. Without intervals it saves as
+	// often as that allows. 0 means no limit; it must be below 1.
+	Overhead float64
 	// Name is the stem of the file names (checkpoint_name); "" means "ckpt".
 	Name string
 	// Init sets the objects up when there is no checkpoint yet (init_fn); it is
@@ -54,19 +81,26 @@ type Manager struct {
 	checkpoint *Checkpoint
 	dir        *directory
 	name       string
-	policy     policy
+	rules      Retention
+	adopts     Adopt
+	schedule   *schedule
 	init       func(ctx context.Context) error
 	now        func() time.Time
 	log        *slog.Logger
 
 	shown         atomic.Pointer[shown] // what Latest and Checkpoints tell
 	latest        string                // name inside the directory, or an outside path as stored
-	list          []managed
+	list          []Managed
 	lastPreserved float64
 	highest       int64 // greatest number seen in the state file and, once scanned, in the directory
+	given         int64 // greatest number seen or given to a save; not for the goroutine that writes
 	scanned       bool
 	prepared      bool  // cleaned up behind a crash
 	stateErr      error // why the state file could not be used; nil if there is none
+
+	// What Resume found out about checkpoints of the list, by name.
+	damaged     map[string]bool
+	otherBranch map[string]bool
 
 	// marks are left by saves that died between writing a checkpoint and
 	// recording it; they go once the state file lists what they adopted.
@@ -93,23 +127,21 @@ func NewManager(checkpoint *Checkpoint, directory string, o *ManagerOptions) (*M
 		checkpoint: checkpoint,
 		dir:        openDirectory(directory, &FindOptions{Bucket: o.Bucket}),
 		name:       o.Name,
-		policy:     policy{maxToKeep: o.MaxToKeep, keepEvery: o.KeepEvery},
+		rules:      Retention{cmp.Or(o.MaxToKeep, defaultMaxToKeep), o.KeepEvery, o.KeepEverySteps, slices.Clone(o.KeepBest)},
+		adopts:     o.Adopt,
 		init:       o.Init,
 		now:        o.Now,
 		log:        o.Logger,
 	}
-	switch {
-	case checkpoint == nil:
+	if checkpoint == nil {
 		return nil, errors.New("ckpt: a Manager needs a Checkpoint")
-	case o.MaxToKeep < KeepAll:
-		return nil, fmt.Errorf("ckpt: MaxToKeep is %d; it must be positive, 0 for %d, or KeepAll", o.MaxToKeep, defaultMaxToKeep)
-	case o.KeepEvery < 0:
-		return nil, fmt.Errorf("ckpt: KeepEvery is %v; it must not be negative", o.KeepEvery)
-	case len(o.Name) != len(baseName(o.Name)):
-		return nil, fmt.Errorf("ckpt: the name %q holds a slash; folders belong into the directory", o.Name)
 	}
-	if m.policy.maxToKeep == 0 {
-		m.policy.maxToKeep = defaultMaxToKeep
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	var err error
+	if m.schedule, err = newSchedule(o); err != nil {
+		return nil, err
 	}
 	if m.name == "" {
 		m.name = defaultStem
@@ -120,6 +152,9 @@ func NewManager(checkpoint *Checkpoint, directory string, o *ManagerOptions) (*M
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
 	}
+	if o.LastStep != nil {
+		m.schedule.restored(moment{step: *o.LastStep, stepKnown: true, time: m.now()})
+	}
 	if err := m.recover(background); err != nil {
 		return nil, err
 	}
@@ -127,91 +162,26 @@ func NewManager(checkpoint *Checkpoint, directory string, o *ManagerOptions) (*M
 	return m, nil
 }
 
-// recover takes over what the state file records (TensorFlow's constructor).
-func (m *Manager) recover(ctx context.Context) error {
-	m.stateErr = nil
-	now := m.seconds()
-	s, err := m.dir.readState(ctx)
-	if err != nil {
-		m.lastPreserved = now - 1
-		if errors.Is(err, ErrNoCheckpoint) {
-			return nil
-		}
-		// A directory that cannot be used at all is for the caller to know now.
-		if err := m.scan(ctx); err != nil {
-			return err
-		}
-		m.stateErr = err
-		m.log.Warn("the state file cannot be used", "error", err)
-		return nil
+// check refuses options that make no sense.
+func (o *ManagerOptions) check() error {
+	switch {
+	case o.MaxToKeep < KeepAll:
+		return fmt.Errorf("ckpt: MaxToKeep is %d; it must be positive, 0 for %d, or KeepAll", o.MaxToKeep, defaultMaxToKeep)
+	case o.KeepEvery < 0:
+		return fmt.Errorf("ckpt: KeepEvery is %v; it must not be negative", o.KeepEvery)
+	case o.KeepEverySteps < 0:
+		return fmt.Errorf("ckpt: KeepEverySteps is %d; it must not be negative", o.KeepEverySteps)
+	case o.Adopt < AdoptListed || o.Adopt > AdoptAll:
+		return fmt.Errorf("ckpt: Adopt is %d; it must be AdoptListed, AdoptNone or AdoptAll", o.Adopt)
+	case len(o.Name) != len(baseName(o.Name)):
+		return fmt.Errorf("ckpt: the name %q holds a slash; folders belong into the directory", o.Name)
 	}
-	m.latest = s.Latest
-	m.see(s.Latest)
-	last := make(map[string]int) // of paths listed twice the last one counts
-	for i, stored := range s.All {
-		m.see(stored)
-		// Entries without a time stamp were recorded by Checkpoint.Save, which
-		// manages nothing; where some have one the others lost theirs.
-		seconds := s.LastPreserved
-		if n := len(s.Timestamps); n > 0 {
-			seconds = s.Timestamps[min(i, n-1)]
+	for _, b := range o.KeepBest {
+		if b.Metric == "" || b.Count < 1 {
+			return fmt.Errorf("ckpt: KeepBest has metric %q and count %d; it needs a name and at least 1", b.Metric, b.Count)
 		}
-		if seconds > s.LastPreserved {
-			if name, ok := m.managedName(ctx, stored); ok {
-				if before, twice := last[name]; twice {
-					m.list[before].name = ""
-				}
-				last[name] = len(m.list)
-				m.list = append(m.list, managed{name, min(seconds, now)})
-			}
-		}
-	}
-	m.list = slices.DeleteFunc(m.list, func(c managed) bool { return c.name == "" })
-	if m.lastPreserved = s.LastPreserved; now < m.lastPreserved {
-		m.log.Warn("the clock went back behind the state file's last_preserved_timestamp", "timestamp", m.lastPreserved)
-		m.lastPreserved = now
 	}
 	return nil
-}
-
-// see notes the number of a stored path, whether its file is there or not.
-func (m *Manager) see(stored string) {
-	if number, ok := numberOf(lastElement(stored), m.name); ok {
-		m.highest = max(m.highest, number)
-	}
-}
-
-// scan notes the greatest number in the directory.
-func (m *Manager) scan(ctx context.Context) error {
-	_, highest, err := m.dir.scan(ctx, m.name)
-	if err != nil {
-		return fmt.Errorf("ckpt: directory %s: %w", m.dir.dir, err)
-	}
-	m.highest, m.scanned = max(m.highest, highest), true
-	return nil
-}
-
-// managedName is the name of a stored path that lies in the directory; others
-// are never managed, so never removed.
-func (m *Manager) managedName(ctx context.Context, stored string) (string, bool) {
-	name, inside := m.dir.nameOf(stored)
-	if inside && !strings.ContainsAny(name, `/\`) {
-		return name, true
-	}
-	// The directory may have been moved or be from another system: then the path
-	// leads nowhere and the file lies here. If it leads to another file, that
-	// one is meant, and the one here is a stranger's.
-	at, found := m.dir.resolve(ctx, stored)
-	if !found || !sameBucket(at.bucket, m.dir.bucket) {
-		return "", false
-	}
-	if other, ok := m.dir.outside(stored); ok && other.identityOf() != at.identityOf() {
-		cleaned := locate(filepath.Clean(other.prefix), nil)
-		if exists(ctx, other) || exists(ctx, cleaned) {
-			return "", false
-		}
-	}
-	return strings.TrimPrefix(at.name, m.dir.base), true
 }
 
 func (m *Manager) seconds() float64 {
@@ -241,7 +211,7 @@ func (m *Manager) Checkpoints() []string {
 	shown := m.shown.Load().list
 	list := make([]string, len(shown))
 	for i, c := range shown {
-		list[i] = joinPath(m.dir.dir, c.name)
+		list[i] = joinPath(m.dir.dir, c.Name)
 	}
 	return list
 }
@@ -250,7 +220,7 @@ func (m *Manager) Checkpoints() []string {
 // records. It is replaced, never changed, so nobody waits for a save.
 type shown struct {
 	latest string
-	list   []managed
+	list   []Managed
 }
 
 func (m *Manager) show() { m.shown.Store(&shown{m.latest, slices.Clone(m.list)}) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"strconv"
 	"strings"
@@ -35,7 +36,9 @@ func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (stri
 	if m.closed {
 		return "", fmt.Errorf("ckpt: the Manager of %s is closed", m.dir.dir)
 	}
-	if err := m.checkpoint.land(ctx); err != nil {
+	begin := m.moment()
+	when, err := m.checkpoint.ready(ctx, o)
+	if err != nil || when == never {
 		return "", err
 	}
 	if !o.DropWaiting { // before counting: a refused save is none
@@ -43,7 +46,7 @@ func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (stri
 			return "", err
 		}
 	}
-	at, fresh, err := m.number(ctx, number)
+	at, fresh, err := m.numberAt(ctx, when, number, o)
 	if err != nil {
 		return "", err
 	}
@@ -51,14 +54,32 @@ func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (stri
 	if err != nil {
 		return "", err
 	}
-	seconds := m.seconds() // of the cut: the clock is for this goroutine only
-	return m.checkpoint.carryOut(at.prefix, o, func() error {
-		err := m.finish(ctx, k, at, fresh, seconds, o)
+	as := m.saving(at, begin, o) // here: the clock is for this goroutine only
+	ended := m.schedule.begin(begin, o)
+	if m.schedule.timed() {
+		defer func() { m.schedule.paid(m.now().Sub(begin.time)) }()
+	}
+	return m.checkpoint.carryOut(at.prefix, o, k, func() (err error) {
+		defer func() { ended(err) }() // even if a hook ends the goroutine
+		err = errGone
+		err = m.finish(ctx, k, at, fresh, as, o)
 		if err != nil && o.Background {
 			m.log.Error("a background save failed", "checkpoint", at.prefix, "error", err)
 		}
 		return err
 	})
+}
+
+// saving describes the checkpoint that a save makes.
+func (m *Manager) saving(at place, now moment, o *SaveOptions) Managed {
+	c := m.managed(strings.TrimPrefix(at.name, m.dir.base), m.seconds())
+	if now.stepKnown {
+		c.Step, c.StepKnown = now.step, true
+	}
+	if c.Metrics = maps.Clone(o.Metrics); c.Metrics == nil {
+		c.Metrics = make(map[string]float64)
+	}
+	return c
 }
 
 // number takes the next number, or the one given, and the place that goes with
@@ -104,26 +125,25 @@ func (m *Manager) nameOf(number int64) string { return m.name + "-" + strconv.Fo
 
 // finish writes a checkpoint, records it and removes what retention no longer
 // keeps. It may run beside the program.
-func (m *Manager) finish(ctx context.Context, k *cut, at place, fresh bool, seconds float64, o *SaveOptions) error {
+func (m *Manager) finish(ctx context.Context, k *cut, at place, fresh bool, as Managed, o *SaveOptions) error {
 	mark, err := m.mark(ctx, at)
 	if err != nil {
 		k.release()
 		return fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
 	}
 	if err := k.write(ctx, at, o); err != nil {
-		m.giveUp(ctx, failedSave{at, mark}, fresh)
+		m.giveUp(ctx, failedSave{at, mark, as}, fresh)
 		return err
 	}
 	if mark != nil {
 		m.unrecorded = append(m.unrecorded, mark)
 	}
-	name := strings.TrimPrefix(at.name, m.dir.base)
-	m.see(name)
+	m.see(as.Name)
 	if o.Background {
 		ctx = context.WithoutCancel(ctx) // the checkpoint is there: too late to cancel
 	}
-	m.enlist(name, seconds)
-	m.latest = name
+	m.enlist(as)
+	m.latest = as.Name
 	m.stateErr = nil
 	if err := m.writeState(ctx); err != nil {
 		return &unrecordedError{at.prefix, err}
@@ -159,57 +179,8 @@ func indexExists(ctx context.Context, at place) (bool, error) {
 func (m *Manager) writeState(ctx context.Context) error {
 	s := &State{Latest: m.latest, LastPreserved: m.lastPreserved}
 	for _, c := range m.list {
-		s.All = append(s.All, c.name)
-		s.Timestamps = append(s.Timestamps, c.time)
+		s.All = append(s.All, c.Name)
+		s.Timestamps = append(s.Timestamps, c.Time)
 	}
 	return writeState(ctx, m.dir.bucket, m.dir.base+stateFileName, s)
-}
-
-// sweep removes what retention no longer keeps, then records it. A file that
-// cannot be removed does not fail the save that was done; it is tried again
-// after the next one.
-func (m *Manager) sweep(ctx context.Context) error {
-	verdicts, last := retain(m.list, m.policy, m.lastPreserved)
-	var kept []managed
-	for _, v := range verdicts {
-		switch v.action {
-		case keepManaged:
-			kept = append(kept, v.managed)
-		case preserve:
-			m.log.Info("kept for good", "checkpoint", v.name, "reason", v.reason)
-		case remove:
-			if !m.discard(ctx, v) {
-				kept = append(kept, v.managed)
-			}
-		}
-	}
-	if len(kept) == len(m.list) && last == m.lastPreserved {
-		return nil
-	}
-	m.list, m.lastPreserved = kept, last
-	m.show()
-	return m.writeState(ctx)
-}
-
-// discard removes a checkpoint and reports whether it is done with.
-func (m *Manager) discard(ctx context.Context, v verdict) bool {
-	at := m.dir.at(v.name)
-	if !m.owns(at.name) {
-		m.log.Warn("a checkpoint of another name is no longer managed, and not removed", "checkpoint", v.name)
-		return true
-	}
-	if isPinned(at) {
-		m.log.Info("in use, to be removed later", "checkpoint", v.name)
-		return false
-	}
-	err := bundle.Remove(ctx, at.bucket, at.name)
-	if err == nil {
-		return true
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		m.log.Info("gone already", "checkpoint", v.name)
-		return true
-	}
-	m.log.Warn("could not remove a checkpoint", "checkpoint", v.name, "error", err)
-	return false
 }

@@ -2,14 +2,10 @@ package ckpt
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/internal/fault"
-	"github.com/ckpt-go/ckpt/tensor"
 )
 
 // matching is one round of matching and reading. Its bindings are made at once,
@@ -34,7 +30,14 @@ type matching struct {
 	doubles  []int                     // nodes that two objects claim
 	failed   error
 	names    byNameRound
-	late     bool // objects that appeared after the restore
+	late     bool             // objects that appeared after the restore
+	probe    bool             // only looks: objects keep no mark of it
+	foreign  []*MismatchError // what a look found of other savers
+	held     []pair           // what may be gathered once it is known what RestoreOptions.Only covers
+
+	grown   map[Trackable]*growth // nil values: nothing to grow
+	growths []*growth             // outer objects first
+	fresh   map[Trackable]bool    // objects that exist only if the restore succeeds
 }
 
 type pair struct {
@@ -81,7 +84,7 @@ func (m *matching) bind(node int, object Trackable) (fresh bool) {
 // claim tells whether this restore is the newest to reach an object, and
 // remembers that it did.
 func (m *matching) claim(object Trackable) bool {
-	if k, ok := object.(marked); ok {
+	if k, ok := object.(marked); ok && !m.probe {
 		uid := k.restoredBy()
 		if *uid >= m.r.uid {
 			return false // by an earlier node of this restore, or by a later restore
@@ -121,14 +124,19 @@ func (m *matching) drain() {
 
 // gather notes what an object reads (TensorFlow's gather_ops_or_named_saveables).
 func (m *matching) gather(node int, object Trackable) {
-	if !m.claim(object) {
+	if o := m.r.only; o != nil && o.nodes == nil {
+		m.held = append(m.held, pair{node, object})
+		return
+	}
+	if !m.r.covers(node) || !m.claim(object) {
 		return
 	}
 	stored := &m.r.graph.Nodes[node]
-	if stored.RegisteredSaver != nil {
-		// A misfit too: an older checkpoint of this program would have it as well.
-		m.failed = fmt.Errorf("ckpt: %s was written by the registered saver %q, which this program does not have: %w (%w)",
-			m.r.name(node), stored.RegisteredSaver.Name, ErrMismatch, errors.ErrUnsupported)
+	if done := m.gatherRegistered(node, object); done {
+		if m.probe && m.failed != nil {
+			m.foreign = append(m.foreign, &MismatchError{Key: m.r.name(node), Want: saverOf(object), Got: savedBy(stored), Err: m.failed})
+			m.failed = nil
+		}
 		return
 	}
 	if len(stored.Attributes) == 0 {
@@ -155,7 +163,7 @@ func (m *matching) gather(node int, object Trackable) {
 		key := first
 		if !spec.State {
 			var err error
-			if key, err = siblingKey(first, spec.Attribute, len(values)); err != nil {
+			if key, err = siblingKey(first, spec.Attribute+spec.Suffix, len(values)); err != nil {
 				m.failed = fault.Locate(err, m.r.files.indexName(), first)
 				return
 			}
@@ -173,11 +181,12 @@ func (m *matching) children(node int, object Trackable) {
 	m.live = m.live[:0]
 	for name, child := range object.Children() {
 		if err := checkTrackable(name, child); err != nil {
-			m.failed = fmt.Errorf("%w (below %s)", err, m.r.name(node))
+			m.failed = fmt.Errorf("%w (below %s)", err, fault.Printable(m.r.name(node)))
 			return
 		}
 		m.live = append(m.live, edge{name, child})
 	}
+	m.live = append(m.live, m.grow(node, object)...)
 	find := finder{edges: m.live}
 	for _, e := range stored {
 		child := find.child(e.Name)
@@ -187,6 +196,9 @@ func (m *matching) children(node int, object Trackable) {
 			m.parks = append(m.parks, parking{object, e.Name, e.Node})
 		case child != nil && m.bind(e.Node, child):
 			m.queue = append(m.queue, pair{e.Node, child})
+			if m.fresh[object] {
+				m.fresh[child] = true
+			}
 		}
 	}
 }
@@ -278,7 +290,7 @@ func (m *matching) slotVariable(s slotRestoration) {
 
 func (m *matching) bindSlot(s slotRestoration, slot Trackable) {
 	if err := identity(slot); err != nil {
-		m.failed = fmt.Errorf("ckpt: %s: %w", m.r.name(s.slot), err)
+		m.failed = fmt.Errorf("ckpt: %s: %w", fault.Printable(m.r.name(s.slot)), err)
 		return
 	}
 	if m.bind(s.slot, slot) {
@@ -298,7 +310,7 @@ func (m *matching) createSlots(ctx context.Context, rd *bundle.Reader) error {
 				continue
 			}
 			if err := m.createSlot(ctx, rd, s); err != nil {
-				return fmt.Errorf("ckpt: %s: %w", m.r.name(s.slot), err)
+				return fmt.Errorf("ckpt: %s: %w", fault.Printable(m.r.name(s.slot)), err)
 			}
 		}
 		m.drain()
@@ -383,113 +395,6 @@ func (m *matching) rollback() {
 		delete(m.r.seen, object)
 	}
 	m.nodes, m.marks, m.plain = nil, nil, nil
+	m.cancelGrowths()
 	m.rollbackNames()
-}
-
-// manyReads is where going through the index once becomes cheaper than looking
-// entries up, which jumps between its blocks.
-const manyReads = 256
-
-// lookUp finds the entries of the reads. Those that are not there keep the
-// zero Entry.
-func lookUp(rd *bundle.Reader, reads []read) error {
-	if len(reads) < manyReads {
-		for i := range reads {
-			entry, err := rd.Entry(reads[i].key)
-			if err != nil && !isAbsent(err) {
-				return err
-			}
-			reads[i].entry = entry
-		}
-		return nil
-	}
-	wanted := make(map[string]int, len(reads)) // the last read of a key
-	same := make([]int, len(reads))            // the read before it of the same key, plus one
-	for i := range reads {
-		if before, twice := wanted[reads[i].key]; twice {
-			same[i] = before + 1
-		}
-		wanted[reads[i].key] = i
-	}
-	for it, err := range rd.Entries() {
-		if err != nil {
-			return err
-		}
-		if it.IsSlice {
-			continue
-		}
-		if i, ok := wanted[it.Key]; ok {
-			for i++; i > 0; i = same[i-1] {
-				reads[i-1].entry = it.Entry
-			}
-		}
-	}
-	return nil
-}
-
-// check looks every tensor up and compares dtypes and shapes, all of them,
-// before a byte is read.
-func (m *matching) check(ctx context.Context, rd *bundle.Reader, reads []read) error {
-	if err := lookUp(rd, reads); err != nil {
-		return fmt.Errorf("ckpt: %s: %w", m.r.files.prefix, err)
-	}
-	var misfits []error
-	for i := range reads {
-		r := &reads[i]
-		if r.entry.DType == tensor.Invalid {
-			if _, err := rd.Entry(r.key); err != nil {
-				misfits = append(misfits, &MismatchError{Key: r.key, Want: describe(r.spec.DType, r.spec.Shape), Got: "no such tensor", Err: errors.New(err.Error())})
-				continue
-			}
-		}
-		if err := checkFit(r.key, r.spec, r.entry); err != nil {
-			misfits = append(misfits, err)
-		} else if slices.Contains(r.spec.Shape, -1) {
-			// The value will allocate what the file claims.
-			if err := rd.CheckEntry(ctx, r.key, &r.entry); err != nil {
-				return fmt.Errorf("ckpt: %s: %w", m.r.files.prefix, err)
-			}
-		}
-	}
-	if len(misfits) == 0 {
-		return nil
-	}
-	const shown = 20
-	var b strings.Builder
-	nothing := "nothing was restored"
-	if m.late {
-		nothing = "none of the objects that appeared now was set"
-	}
-	fmt.Fprintf(&b, "ckpt: %s does not fit the program, %s (%d of %d values differ)", m.r.files.prefix, nothing, len(misfits), len(reads))
-	for i, err := range misfits {
-		if i == shown {
-			fmt.Fprintf(&b, "\n  … and %d more", len(misfits)-shown)
-			break
-		}
-		b.WriteString("\n  " + err.Error())
-	}
-	return &joined{text: b.String(), errs: misfits}
-}
-
-// prepare checks everything the round found and sorts the reads into file
-// order. A round that reads nothing opens nothing: rd is nil then.
-func (m *matching) prepare(ctx context.Context) (rd *bundle.Reader, err error) {
-	if m.failed != nil || len(m.reads) == 0 && len(m.create) == 0 {
-		return nil, m.failed
-	}
-	if rd, err = m.r.files.open(ctx); err != nil {
-		return nil, err
-	}
-	if err = m.check(ctx, rd, m.reads); err == nil {
-		old := len(m.reads)
-		if err = m.createSlots(ctx, rd); err == nil {
-			err = m.check(ctx, rd, m.reads[old:])
-		}
-	}
-	if err != nil {
-		m.r.files.close()
-		return nil, err
-	}
-	sortReads(m.reads)
-	return rd, nil
 }

@@ -98,8 +98,14 @@ func (m *matching) offerAll(w *walker) error {
 			return err
 		}
 	}
+	var inside []bool
+	if m.r.only != nil {
+		inside = m.r.only.inside(w)
+	}
 	for i := 0; i < len(objects) && m.failed == nil; i++ {
-		m.offer(objects[i])
+		if inside == nil || inside[i] {
+			m.offer(objects[i])
+		}
 	}
 	return m.failed
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/ckpt-go/ckpt/internal/fault"
 )
 
 // count says how many: "1 object", "3 objects".
@@ -47,6 +49,15 @@ func nearest(name string, names []string) []string {
 		out = append(out, near[i].name)
 	}
 	return out
+}
+
+// proposed joins names from a file for a person to choose of.
+func proposed(names []string) string {
+	shown := make([]string, len(names))
+	for i, name := range names {
+		shown[i] = fault.Printable(name)
+	}
+	return strings.Join(shown, " or ")
 }
 
 // distance is the Levenshtein distance of two short names, in bytes.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strconv"
 )
 
 // Node keeps named children in the order they were tracked, and the restored
@@ -185,28 +184,6 @@ type mark struct{ uid int64 }
 func (m *mark) restoredBy() *int64 { return &m.uid }
 
 type marked interface{ restoredBy() *int64 }
-
-// List is a Node whose children are called "0", "1", …: a Python list of
-// trackables. It only grows, because TensorFlow refuses to save a list whose
-// elements moved. Like a Node it is not safe for concurrent use.
-type List struct{ Node }
-
-// NewList makes a list of the given elements. It panics if one is nil or has no
-// identity.
-func NewList(elements ...Trackable) *List {
-	l := new(List)
-	for _, e := range elements {
-		if err := l.Append(e); err != nil {
-			panic(err)
-		}
-	}
-	return l
-}
-
-// Append tracks the next element; see Node.Track.
-func (l *List) Append(element Trackable) error {
-	return l.Track(strconv.Itoa(len(l.edges)), element)
-}
 
 // checkTrackable refuses what has no identity.
 func checkTrackable(name string, child Trackable) error {

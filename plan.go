@@ -20,6 +20,7 @@ type item struct {
 	key   string
 	value Value
 	spec  Spec
+	saver string // the registered saver that writes it, "" if none
 }
 
 // newPlan walks the objects, about as many as said, and lays the save out. It
@@ -52,6 +53,7 @@ func newPlan(from root, objects int) (*plan, error) {
 // configuration (PythonState) in node order.
 func (p *plan) addValues() error {
 	var late []item
+	var registered registeredItems
 	p.items = make([]item, 0, len(p.walker.objects))
 	keys := make(map[string]struct{}, len(p.walker.objects))
 	attributes := make([]objectgraph.Attribute, 0, len(p.walker.objects)) // those of all nodes
@@ -60,23 +62,38 @@ func (p *plan) addValues() error {
 		if !ok {
 			continue
 		}
+		saver, err := p.registeredSaver(id)
+		if err != nil {
+			return err
+		}
 		first := len(attributes)
 		for _, value := range saveable.Values() {
 			spec := value.Spec()
 			if err := checkSpec(spec); err != nil {
 				return fmt.Errorf("ckpt: object %s: %w", p.walker.name(id), err)
 			}
-			key := p.walker.origins[id].key
+			origin := &p.walker.origins[id]
+			attribute := origin.key // of the attribute, which may have several tensors
 			if spec.Attribute != VariableValue {
-				key = objectgraph.AttributeKey(p.walker.origins[id].path(), spec.Attribute)
+				attribute = objectgraph.AttributeKey(origin.path(), spec.Attribute)
+			}
+			key := attribute + spec.Suffix
+			if saver != nil {
+				key = saver.SaverKey(origin.path(), spec)
 			}
 			if _, twice := keys[key]; twice || key == graphKey {
 				return fmt.Errorf("ckpt: object %s: duplicate key %q", p.walker.name(id), key)
 			}
 			keys[key] = struct{}{}
-			fullName, _, _ := strings.Cut(spec.FullName, ":")
-			attributes = append(attributes, objectgraph.Attribute{Name: spec.Attribute, FullName: fullName, Key: key})
 			it := item{key: key, value: value, spec: spec}
+			if saver != nil {
+				registered.add(saver.Saver(), it)
+				continue
+			}
+			if n := len(attributes); n == first || attributes[n-1].Name != spec.Attribute {
+				fullName, _, _ := strings.Cut(spec.FullName, ":")
+				attributes = append(attributes, objectgraph.Attribute{Name: spec.Attribute, FullName: fullName, Key: attribute})
+			}
 			if spec.State {
 				late = append(late, it)
 			} else {
@@ -86,6 +103,9 @@ func (p *plan) addValues() error {
 		p.graph.Nodes[id].Attributes = attributes[first:len(attributes):len(attributes)]
 	}
 	p.items = append(p.items, late...)
+	if first := registered.all(); len(first) > 0 {
+		p.items = append(first, p.items...)
+	}
 	return nil
 }
 
@@ -93,8 +113,8 @@ func checkSpec(spec Spec) error {
 	switch {
 	case spec.Attribute == "":
 		return errors.New("a value without an attribute name")
-	case strings.ContainsAny(spec.Attribute, "./"):
-		return fmt.Errorf("attribute %q: names with \".\" or \"/\" can be saved but not restored by TensorFlow; choose another", spec.Attribute)
+	case strings.ContainsAny(spec.Attribute+spec.Suffix, "./"):
+		return fmt.Errorf("attribute %q: names with \".\" or \"/\" can be saved but not restored by TensorFlow; choose another", spec.Attribute+spec.Suffix)
 	case !spec.DType.Known():
 		return fmt.Errorf("attribute %q: unknown dtype %v", spec.Attribute, spec.DType)
 	}

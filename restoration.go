@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/ckpt-go/ckpt/internal/fault"
 	"github.com/ckpt-go/ckpt/objectgraph"
 )
 
@@ -20,7 +21,9 @@ type restoration struct {
 	graph     *objectgraph.Graph
 	byName    *byName // nil unless the checkpoint has no graph, but names
 	skipSlots bool
-	complete  bool // every object of the program must get its values, later ones too
+	cast      bool  // RestoreOptions.Cast
+	only      *only // nil is everything
+	complete  bool  // every object of the program must get its values, later ones too
 
 	bound    []Trackable               // by node, nil while it has no object
 	left     int                       // nodes with values that are not bound
@@ -188,11 +191,12 @@ func (r *restoration) releaseIfDone() {
 	}
 }
 
-// objects is the set of live objects that stored ones are bound to.
+// objects is the set of live objects that stored ones are bound to and that the
+// restore was about.
 func (r *restoration) objects() map[Trackable]bool {
 	bound := make(map[Trackable]bool, len(r.bound))
-	for _, object := range r.bound {
-		if object != nil {
+	for node, object := range r.bound {
+		if object != nil && r.covers(node) {
 			bound[object] = true
 		}
 	}
@@ -317,7 +321,7 @@ func (r *restoration) warnings() []string {
 	for _, node := range nodes {
 		list = append(list, fmt.Sprintf(
 			"Inconsistent references when loading the checkpoint into this object graph: %s is one object in the checkpoint and two in the program; the first one found was restored",
-			r.name(node)))
+			fault.Printable(r.name(node))))
 	}
 	return list
 }

@@ -28,6 +28,28 @@ type RestoreOptions struct {
 	// SkipSlotVariables leaves the slot variables of optimizers alone
 	// (experimental_skip_slot_variables).
 	SkipSlotVariables bool
+	// Rename is for objects that have moved or changed their names since the
+	// checkpoint was written: from paths in the checkpoint to paths in the program,
+	// each with all that hangs below, such as
+	// {"(root).model.encoder": "(root).model.enc"}. Everything else, also of other
+	// entries, is called as the program calls it: status and errors speak of new
+	// names. A path is what errors print, with each dot in a name doubled, or the
+	// beginning of a key, model/encoder, escaped as keys are. An old path the
+	// checkpoint does not have is an error, unless it has the new one already. A
+	// name-based checkpoint has no paths. TensorFlow has no such option.
+	Rename map[string]string
+	// Cast takes stored numbers for those of another dtype: floats of any size for
+	// floats of any other, rounded to the nearest, and integers for integers and
+	// floats that hold the same numbers. Floats are never made integers. A number
+	// out of range is a *MismatchError that names tensor and element, and nothing is
+	// set. TensorFlow refuses every other dtype, as the default does.
+	Cast bool
+	// Only restores parts of the program, the objects at these paths with all below,
+	// and leaves everything else alone, the save counter too: it counts neither as
+	// missing nor as unused. Paths are those of the program, in the forms of Rename;
+	// one that leads to no object now is an error. Slot variables are part of their
+	// optimizer. Nil is everything.
+	Only []string
 }
 
 // Restore loads a checkpoint into the objects, matching them by the names of
@@ -74,7 +96,7 @@ func (c *Checkpoint) restore(ctx context.Context, path string, o *RestoreOptions
 // restorePath understands what a person may give in place of a prefix.
 func restorePath(ctx context.Context, path string, o *RestoreOptions, counted bool) (string, error) {
 	if o.Bucket != nil {
-		return restoreName(ctx, path, o.Bucket, counted), nil
+		return restoreName(ctx, path, o.Bucket, counted)
 	}
 	if _, err := os.Stat(path + ".index"); err == nil {
 		return path, nil
@@ -86,8 +108,7 @@ func restorePath(ctx context.Context, path string, o *RestoreOptions, counted bo
 	if counted && isSavedModel(path) {
 		return joinPath(joinPath(path, "variables"), "variables"), nil
 	}
-	return "", fmt.Errorf("ckpt: %s is a directory, not a checkpoint: give a prefix such as %s, or use a Manager or ckpt.Latest to find the newest",
-		path, joinPath(path, "ckpt-1"))
+	return "", openDirectory(path, nil).noPrefix(ctx)
 }
 
 // loading is one restore under way.
@@ -138,7 +159,12 @@ func (l *loading) load(ctx context.Context, f *files) (*restoration, error) {
 		}
 	}
 	m := r.newMatching()
-	err = l.match(ctx, m, rd)
+	if len(l.options.Only) > 0 {
+		r.only, err = newOnly(r.root, l.options.Only, l.at.prefix)
+	}
+	if err == nil {
+		err = l.match(ctx, m, rd)
+	}
 	if err == nil {
 		err = l.bring(ctx, m, rd)
 	}
@@ -148,6 +174,9 @@ func (l *loading) load(ctx context.Context, f *files) (*restoration, error) {
 			l.c.removeCounter()
 		}
 		return nil, err
+	}
+	if made && r.only != nil && !slices.Contains(r.only.tops, Trackable(l.c.counter)) && !slices.Contains(r.only.tops, r.root.object) {
+		l.c.removeCounter() // nothing asked for it
 	}
 	if l.complete {
 		r.complete = true
@@ -159,19 +188,29 @@ func (l *loading) load(ctx context.Context, f *files) (*restoration, error) {
 }
 
 // restoration begins one, by the object graph or, without it, by full names.
-func (l *loading) restoration(ctx context.Context, f *files, rd *bundle.Reader) (*restoration, error) {
+func (l *loading) restoration(ctx context.Context, f *files, rd *bundle.Reader) (r *restoration, err error) {
 	if _, err := rd.Entry(graphKey); isAbsent(err) {
 		stored, err := storedNames(rd, l.at)
 		if err != nil {
 			return nil, err
 		}
-		return newByName(l.c.top(), f, stored, l.options.SkipSlotVariables), nil
+		if len(l.options.Rename) > 0 {
+			return nil, fmt.Errorf("ckpt: %s is a name-based checkpoint, whose objects have no paths to Rename: give the program's objects the full names it has: %w", l.at.prefix, errors.ErrUnsupported)
+		}
+		r = newByName(l.c.top(), f, stored, l.options.SkipSlotVariables)
+		r.cast = l.options.Cast
+		return r, nil
 	}
 	graph, err := readGraph(ctx, rd, l.at)
 	if err != nil {
 		return nil, err
 	}
-	return newRestoration(l.c.top(), f, graph, l.options.SkipSlotVariables), nil
+	if err := rename(graph, l.options.Rename, l.at.prefix); err != nil {
+		return nil, err
+	}
+	r = newRestoration(l.c.top(), f, graph, l.options.SkipSlotVariables)
+	r.cast = l.options.Cast
+	return r, nil
 }
 
 // match binds stored and live objects and decides whether they fit.
@@ -180,7 +219,7 @@ func (l *loading) match(ctx context.Context, m *matching, rd *bundle.Reader) err
 		if err := l.matchNames(m); err != nil {
 			return err
 		}
-	} else if err := l.matchGraph(m); err != nil {
+	} else if err := l.matchGraph(m, rd); err != nil {
 		return err
 	}
 	if err := l.checkOverwritten(m); err != nil {
@@ -192,9 +231,9 @@ func (l *loading) match(ctx context.Context, m *matching, rd *bundle.Reader) err
 	return nil
 }
 
-// matchGraph goes by the stored object graph. The root's own tree comes first,
+// matchTree follows the stored object graph. The root's own tree comes first,
 // then what a rooted Checkpoint attaches to it.
-func (l *loading) matchGraph(m *matching) error {
+func (m *matching) matchTree() error {
 	m.add(0, m.r.root.object)
 	if attached := m.r.root.attached(); len(attached) > 0 {
 		stored := m.r.graph.ChildMap(0)
@@ -204,11 +243,17 @@ func (l *loading) matchGraph(m *matching) error {
 			}
 		}
 	}
-	if m.failed != nil {
-		return m.failed
+	m.restrict()
+	return m.failed
+}
+
+// matchGraph goes by the stored object graph.
+func (l *loading) matchGraph(m *matching, rd *bundle.Reader) error {
+	if err := m.matchTree(); err != nil {
+		return err
 	}
 	if l.complete {
-		if err := l.checkComplete(m); err != nil {
+		if err := l.checkComplete(m, rd); err != nil {
 			return err
 		}
 	}
@@ -237,10 +282,8 @@ func (l *loading) bring(ctx context.Context, m *matching, rd *bundle.Reader) err
 	}
 	if l.inPlace && !(l.smallStaged && m.bytes() <= smallLoad) {
 		var err error
-		if l.touched, err = m.inPlace(ctx, rd); err != nil && len(l.touched) > 0 {
-			err = fmt.Errorf("%w (the objects were being overwritten in place and must not be used until another restore succeeds)", err)
-		}
-		if err != nil {
+		l.touched, err = m.inPlace(ctx, rd)
+		if err := unusableInPlace(err, l.touched); err != nil {
 			return err
 		}
 	} else {
@@ -255,89 +298,6 @@ func (l *loading) bring(ctx context.Context, m *matching, rd *bundle.Reader) err
 		f.close()
 	}
 	return nil
-}
-
-// checkComplete refuses a checkpoint that leaves objects of the program without
-// values, or has values for which an object of fixed layout has no place.
-func (l *loading) checkComplete(m *matching) error {
-	w, err := walk(m.r.root)
-	if err != nil {
-		return err
-	}
-	l.walker = w
-	objects, err := w.withSlots()
-	if err != nil {
-		return err
-	}
-	filled := make(map[Trackable]bool, len(m.reads)+1)
-	for i := range m.reads {
-		filled[m.reads[i].object] = true
-	}
-	if l.c.counter != nil {
-		filled[l.c.counter] = true
-	}
-	unmatched := unboundNames(w, objects, filled)
-	if len(unmatched) > 0 {
-		return &UnmatchedError{
-			Reason: fmt.Sprintf("ckpt: %s has no values for %s of the program, nothing was restored", l.at.prefix, count(len(unmatched), "object")),
-			Names:  unmatched,
-			Hint:   m.leftOver() + "to let these objects keep the values they have, set ResumeOptions.AllowPartial",
-		}
-	}
-	if err := m.checkDoubles(true); err != nil {
-		return err
-	}
-	if names := m.strangers(w); len(names) > 0 {
-		return &UnmatchedError{
-			Reason: fmt.Sprintf("ckpt: %s does not know %s of the program, nothing was restored", l.at.prefix, count(len(names), "object")),
-			Names:  names,
-			Hint:   m.leftOver() + "to let these objects start from scratch, set ResumeOptions.AllowPartial",
-		}
-	}
-	var surplus []string
-	for _, p := range m.parks {
-		if _, fixed := p.object.(fixedLayout); fixed && m.r.bound[p.node] == nil {
-			surplus = append(surplus, m.r.name(p.node))
-		}
-	}
-	if len(surplus) > 0 {
-		return &UnmatchedError{
-			Reason: fmt.Sprintf("ckpt: %s holds values that the program has no field for, nothing was restored", l.at.prefix),
-			Names:  surplus,
-			Hint:   "give the struct those fields, allocate nil pointers and make lists as long as stored, or set ResumeOptions.AllowPartial to leave the values behind",
-		}
-	}
-	return nil
-}
-
-// strangers names the objects right below the root that the checkpoint does not
-// have, if it has others there instead: a checkpoint of another program. They may
-// hold no values yet, so that nothing else tells.
-func (m *matching) strangers(w *walker) (names []string) {
-	stored := m.r.graph.ChildMap(0)
-	instead := false
-	for name, node := range stored {
-		instead = instead || name != counterName && m.r.bound[node] == nil && m.r.graph.Nodes[node].MayHaveValues()
-	}
-	if !instead {
-		return nil
-	}
-	bound := m.r.objects()
-	for _, e := range w.edges[0] {
-		if _, ok := stored[e.Name]; !ok && e.Name != counterName && !bound[w.objects[e.Node]] {
-			names = append(names, w.name(e.Node))
-		}
-	}
-	return names
-}
-
-// leftOver begins a hint with what the checkpoint has and the program has not.
-func (m *matching) leftOver() string {
-	names := m.r.unplaced()
-	if names == "" {
-		return "it was written by an older version of the program, or another one; "
-	}
-	return fmt.Sprintf("it has %s, which the program has not: was something renamed? Otherwise, ", names)
 }
 
 // checkOverwritten makes sure that what a damaged checkpoint left half read is
@@ -369,9 +329,6 @@ func (l *loading) checkOverwritten(m *matching) error {
 		Hint:   "start the program again and restore an undamaged checkpoint",
 	}
 }
-
-// fixedLayout is an object that never gets further children.
-type fixedLayout interface{ fixedLayout() }
 
 // smallLoad is what may be staged although in-place reading was asked for: the
 // memory a load may take beyond its destination anyway.
@@ -443,7 +400,7 @@ func (c *Checkpoint) adopt(r *restoration) {
 			old.close() // whatever appears is offered to the new one first, and is its then
 			continue
 		}
-		if old.byName == nil && r.byName == nil && len(old.graph.Nodes) == len(r.graph.Nodes) && old.skipSlots == r.skipSlots {
+		if old.byName == nil && r.byName == nil && old.only == nil && r.only == nil && len(old.graph.Nodes) == len(r.graph.Nodes) && old.skipSlots == r.skipSlots {
 			if graph == nil {
 				graph = r.graph.Append(nil)
 			}

@@ -8,6 +8,9 @@ import (
 	"iter"
 	"strings"
 	"syscall"
+
+	"github.com/ckpt-go/ckpt/internal/fault"
+	"github.com/ckpt-go/ckpt/storage"
 )
 
 // ResumeOptions are the options of Manager.Resume; nil means the zero value.
@@ -23,6 +26,23 @@ type ResumeOptions struct {
 	Strict bool
 	// SkipSlotVariables leaves the slot variables of optimizers alone.
 	SkipSlotVariables bool
+	// Rename is for objects that moved or changed names: see RestoreOptions.Rename.
+	// It may stay when the program saves under the new names.
+	Rename map[string]string
+	// Cast takes numbers of another dtype: see RestoreOptions.Cast.
+	Cast bool
+	// Prefix goes on from this checkpoint and no other: a number of this Manager,
+	// the name of a checkpoint in its directory, or a path that Open takes. Those of
+	// the directory that are newer are then on another branch: this run neither
+	// counts nor removes them, and numbers above them.
+	Prefix string
+	// From is where to go on from while the Manager's own directory has no
+	// checkpoint: another directory, whose newest good one is taken as from its own,
+	// or a prefix. Nothing there is changed. If there is none either, that is an
+	// error: ErrNoCheckpoint.
+	From string
+	// FromBucket is where From is. Nil means the local file system.
+	FromBucket storage.Bucket
 }
 
 // Resumed is what Resume found.
@@ -63,6 +83,7 @@ func (m *Manager) RestoreOrInitialize(ctx context.Context) (string, error) {
 	if _, err := l.run(ctx); err != nil {
 		return "", err
 	}
+	m.restored(at)
 	return at.prefix, nil
 }
 
@@ -104,8 +125,11 @@ func (m *Manager) Resume(ctx context.Context, o *ResumeOptions) (*Resumed, error
 	if made && (err != nil || resumed.Prefix == "") {
 		m.checkpoint.removeCounter()
 	}
-	if err != nil || resumed.Prefix != "" {
-		return resumed, err
+	if err != nil {
+		return nil, err
+	}
+	if resumed.Prefix != "" {
+		return resumed, nil
 	}
 	resumed.Status = &RestoreStatus{root: m.checkpoint.top()}
 	return resumed, m.initialize(ctx)
@@ -113,48 +137,94 @@ func (m *Manager) Resume(ctx context.Context, o *ResumeOptions) (*Resumed, error
 
 // resume tries one candidate after the other; without any the prefix is empty.
 func (m *Manager) resume(ctx context.Context, o *ResumeOptions) (*Resumed, error) {
-	resumed := new(Resumed)
-	var overwritten []read
-	stateError := func(err error) {
-		resumed.State = err
-		m.log.Warn("the state file cannot be used; looking at the files instead", "error", err)
+	if o.Prefix != "" && o.From != "" {
+		return nil, errors.New("ckpt: ResumeOptions.Prefix and From exclude each other: Prefix says which checkpoint, From where to look if the Manager's directory has none")
 	}
-	for c, err := range m.dir.candidates(ctx, m.name, stateError) {
+	m.damaged, m.otherBranch = nil, nil
+	a := &attempts{m: m, o: o, resumed: new(Resumed)}
+	if o.Prefix != "" {
+		return a.chosen(ctx)
+	}
+	own := m.dir.candidates(ctx, m.name, a.stateError)
+	if done, err := a.first(ctx, m.dir, own); done || err != nil || o.From == "" {
+		return a.resumed, err
+	}
+	d, from := o.from(ctx, a.stateError)
+	done, err := a.first(ctx, d, from)
+	if err != nil {
+		return nil, err
+	}
+	if !done {
+		return nil, fmt.Errorf("ckpt: there is no checkpoint in %s, nor in ResumeOptions.From, %s: %w", m.dir.dir, fault.Printable(o.From), ErrNoCheckpoint)
+	}
+	return a.resumed, nil
+}
+
+// attempts are the candidates that Resume has tried so far.
+type attempts struct {
+	m           *Manager
+	o           *ResumeOptions
+	resumed     *Resumed
+	overwritten []read
+}
+
+func (a *attempts) stateError(err error) {
+	a.resumed.State = err
+	a.m.log.Warn("the state file cannot be used; looking at the files instead", "error", err)
+}
+
+// first restores the first candidate of a directory that is good. Without any
+// candidate it is not done.
+func (a *attempts) first(ctx context.Context, d *directory, all iter.Seq2[candidate, error]) (done bool, err error) {
+	for c, err := range all {
 		if err != nil {
-			return nil, unusable(err, overwritten)
+			return false, unusable(err, a.overwritten)
 		}
-		l := &loading{
-			c: m.checkpoint, at: c.at, options: &RestoreOptions{SkipSlotVariables: o.SkipSlotVariables}, counted: true,
-			inPlace: true, smallStaged: len(overwritten) == 0, keep: true, whole: true, complete: !o.AllowPartial, partial: o.AllowPartial, overwritten: overwritten,
+		refusal, err := a.try(ctx, c)
+		if refusal == nil || err != nil {
+			return err == nil, err
 		}
-		status, err := l.run(ctx)
-		if err == nil {
-			resumed.Prefix, resumed.Status = c.at.prefix, status
-			return resumed, nil
+		if a.o.Strict {
+			return false, unusable(fmt.Errorf("ckpt: ResumeOptions.Strict allows no older checkpoint: %w", refusal), a.overwritten)
 		}
-		overwritten = append(overwritten, l.touched...)
-		misfit := c.foreign && errors.Is(err, ErrMismatch)
-		if ctx.Err() != nil || !misfit && !refusable(err) {
-			return nil, unusable(err, overwritten)
-		}
-		refusal := &Refusal{c.at.prefix, err}
-		if !misfit {
-			refusal.Err = problemAt(err, c.at)
-		}
-		if o.Strict {
-			return nil, unusable(fmt.Errorf("ckpt: ResumeOptions.Strict allows no older checkpoint: %w", refusal), overwritten)
-		}
-		m.log.Warn("checkpoint refused", "checkpoint", c.at.prefix, "error", refusal.Err)
-		resumed.Refused = append(resumed.Refused, refusal)
+		a.m.log.Warn("checkpoint refused", "checkpoint", refusal.Prefix, "error", refusal.Err)
+		a.resumed.Refused = append(a.resumed.Refused, refusal)
 	}
-	if len(resumed.Refused) > 0 {
-		return nil, unusable(allRefused(m.dir.dir, resumed.Refused), overwritten)
+	if len(a.resumed.Refused) > 0 {
+		return false, unusable(allRefused(d.dir, a.resumed.Refused), a.overwritten)
 	}
-	if resumed.State != nil {
-		return nil, fmt.Errorf("%w; and %s holds no checkpoint: put the checkpoints back, or remove the state file to start from scratch",
-			resumed.State, m.dir.dir)
+	if a.resumed.State != nil {
+		return false, fmt.Errorf("%w; and %s holds no checkpoint: put the checkpoints back, or remove the state file to start from scratch",
+			a.resumed.State, d.dir)
 	}
-	return resumed, nil
+	return false, nil
+}
+
+// try restores one candidate. A refusal says that it cannot be had, but another
+// one may; an error, that no other would do.
+func (a *attempts) try(ctx context.Context, c candidate) (*Refusal, error) {
+	l := &loading{
+		c: a.m.checkpoint, at: c.at, options: &RestoreOptions{SkipSlotVariables: a.o.SkipSlotVariables, Rename: a.o.Rename, Cast: a.o.Cast}, counted: true,
+		inPlace: true, smallStaged: len(a.overwritten) == 0, keep: true, whole: true, complete: !a.o.AllowPartial, partial: a.o.AllowPartial, overwritten: a.overwritten,
+	}
+	status, err := l.run(ctx)
+	if err == nil {
+		a.resumed.Prefix, a.resumed.Status = c.at.prefix, status
+		a.m.restored(c.at)
+		return nil, nil
+	}
+	a.overwritten = append(a.overwritten, l.touched...)
+	misfit := c.foreign && errors.Is(err, ErrMismatch)
+	if ctx.Err() != nil || !misfit && !refusable(err) {
+		return nil, unusable(err, a.overwritten)
+	}
+	refusal := &Refusal{c.at.prefix, err}
+	if !misfit {
+		p := problemAt(err, c.at)
+		refusal.Err = p
+		a.m.refused(c.at, p)
+	}
+	return refusal, nil
 }
 
 // unusable says in an error that damaged checkpoints were read over the

@@ -2,14 +2,15 @@ package ckpt
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"maps"
+	"path/filepath"
 	"slices"
 
 	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/storage"
+	"github.com/ckpt-go/ckpt/storage/local"
 	"github.com/ckpt-go/ckpt/tensor"
 )
 
@@ -42,6 +43,9 @@ type SaveOptions struct {
 	// written: those of the objects, the save counter's and PythonState's too, and
 	// last the object graph, whose key is objectgraph.Key. Nil is one group.
 	Shard func(key string, spec Spec) (group string)
+	// Metrics are what was measured, such as the loss, for ManagerOptions.KeepBest.
+	// A Checkpoint without a Manager has no use for them.
+	Metrics map[string]float64
 	// Background returns as soon as the values of this moment are held, and
 	// writes them beside the program, which may change everything at once
 	// (enable_async). The files exist, and survive a power loss, when Wait has
@@ -51,9 +55,15 @@ type SaveOptions struct {
 	// context.WithoutCancel. Values that say they are stable are held as they are,
 	// others are copied; see StableSnapshot.
 	Background bool
+	// Busy says what a background save does while another one is being written:
+	// wait for it, skip, or replace the one that waits. TensorFlow waits. Saves
+	// in the foreground wait always.
+	Busy Busy
 	// Done is called when a background save has ended, from the goroutine that
 	// wrote, and must not save, restore, wait or close. AfterWrite runs in
-	// that goroutine, too.
+	// that goroutine, too. Those of several saves are called one after the other,
+	// in the order of the saves; one that was replaced (BusyReplace) hears
+	// ErrReplaced.
 	Done func(prefix string, err error)
 }
 
@@ -67,7 +77,7 @@ func (c *Checkpoint) Save(ctx context.Context, prefix string, o *SaveOptions) (s
 	if baseName(locate(prefix, o.Bucket).name) == "" {
 		return "", fmt.Errorf("ckpt: %q is no prefix: a file name must follow the folder", prefix)
 	}
-	if err := c.land(ctx); err != nil {
+	if when, err := c.ready(ctx, o); err != nil || when == never {
 		return "", err
 	}
 	if !o.DropWaiting {
@@ -80,20 +90,21 @@ func (c *Checkpoint) Save(ctx context.Context, prefix string, o *SaveOptions) (s
 	}
 	c.counter.data[0]++
 	path := fmt.Sprintf("%s-%d", prefix, c.counter.Value())
-	at := locate(path, o.Bucket)
+	at := o.locate(path)
+	dir, _ := splitPath(path)
+	state, stateErr := NewState(dir, path, nil, nil, 0)
 	k, err := c.cut(ctx, at, o)
 	if err != nil {
 		return "", err
 	}
-	return c.carryOut(path, o, func() error {
+	return c.carryOut(path, o, k, func() error {
 		if err := k.write(ctx, at, o); err != nil {
 			return err
 		}
 		if o.Background {
 			ctx = context.WithoutCancel(ctx) // the checkpoint is there: too late to cancel
 		}
-		dir, _ := splitPath(path)
-		state, err := NewState(dir, path, nil, nil, 0)
+		err := stateErr
 		if err == nil {
 			err = writeState(ctx, at.bucket, stateNameBeside(at.name), state)
 		}
@@ -109,15 +120,38 @@ func (c *Checkpoint) Save(ctx context.Context, prefix string, o *SaveOptions) (s
 // replaced so that a crash leaves the old or the new one.
 func (c *Checkpoint) Write(ctx context.Context, prefix string, o *SaveOptions) (string, error) {
 	o = o.own()
-	if err := c.land(ctx); err != nil {
+	if when, err := c.ready(ctx, o); err != nil || when == never {
 		return "", err
 	}
-	at := locate(prefix, o.Bucket)
+	at := o.locate(prefix)
 	k, err := c.cut(ctx, at, o)
 	if err != nil {
 		return "", err
 	}
-	return c.carryOut(prefix, o, func() error { return k.write(ctx, at, o) })
+	return c.carryOut(prefix, o, k, func() error { return k.write(ctx, at, o) })
+}
+
+// locate is the place of a save. One in the background stays where it is if the
+// program changes its working directory.
+func (o *SaveOptions) locate(prefix string) place {
+	at := locate(prefix, o.Bucket)
+	if o.Background && o.Bucket == nil {
+		at.bucket = fixed(at.bucket)
+	}
+	return at
+}
+
+// fixed is a folder by its absolute path; of other buckets it is the bucket.
+func fixed(b storage.Bucket) storage.Bucket {
+	folder, ok := b.(*local.Bucket)
+	if !ok || filepath.IsAbs(folder.Dir()) {
+		return b
+	}
+	abs, err := filepath.Abs(folder.Dir())
+	if err != nil {
+		return b // the working directory has no path
+	}
+	return openFolder(abs)
 }
 
 // fit takes the shape from a snapshot that knows it better than the spec, and
@@ -133,15 +167,21 @@ func (it *item) fit(shot Snapshot) error {
 	if _, ok := it.spec.Shape.Elements(); !ok {
 		return fmt.Errorf("impossible shape %v", it.spec.Shape)
 	}
-	if _, ok := shot.(StringSnapshot); it.spec.DType == tensor.String && !ok {
-		return errors.New("the snapshot of a string tensor must implement StringSnapshot")
+	if _, ok := shot.(StringSnapshot); elementwise(it.spec.DType) && !ok {
+		return fmt.Errorf("the snapshot of a %v tensor must implement StringSnapshot", it.spec.DType)
 	}
 	return nil
 }
 
+// elementwise tells the dtypes whose elements have no fixed size.
+func elementwise(d tensor.DType) bool { return d == tensor.String || d == tensor.Variant }
+
 func addItem(ctx context.Context, w *bundle.Writer, it item, shot Snapshot) error {
-	if it.spec.DType == tensor.String {
+	switch it.spec.DType {
+	case tensor.String:
 		return w.AddStrings(ctx, it.key, it.spec.Shape, shot.(StringSnapshot).Strings())
+	case tensor.Variant:
+		return w.AddVariants(ctx, it.key, it.spec.Shape, shot.(StringSnapshot).Strings())
 	}
 	return w.Add(ctx, it.key, it.spec.DType, it.spec.Shape, shot.Chunks())
 }

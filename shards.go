@@ -14,17 +14,24 @@ var graphSpec = Spec{DType: tensor.String}
 // only one. It calls the program's function, so it belongs into the caller's
 // goroutine.
 func (k *cut) divide(o *SaveOptions) (*bundle.Plan, error) {
-	if o.MaxShardSize == 0 && o.Shard == nil {
+	registered := len(k.items) > 0 && k.items[0].saver != ""
+	if o.MaxShardSize == 0 && o.Shard == nil && !registered {
 		return nil, nil
 	}
 	policy := &bundle.ShardPolicy{MaxSize: o.MaxShardSize}
-	if o.Shard != nil {
-		specs := make(map[string]Spec, len(k.items)+1)
+	if o.Shard != nil || registered {
+		items := make(map[string]item, len(k.items)+1)
 		for _, it := range k.items {
-			specs[it.key] = it.spec
+			items[it.key] = it
 		}
-		specs[graphKey] = graphSpec
-		policy.Group = func(key string) string { return o.Shard(key, specs[key]) }
+		items[graphKey] = item{spec: graphSpec}
+		policy.Group = func(key string) string {
+			it := items[key]
+			if it.saver != "" || o.Shard == nil {
+				return "saver:" + it.saver
+			}
+			return "group:" + o.Shard(key, it.spec)
+		}
 	}
 	return bundle.NewPlan(k.planned(o.MaxShardSize > 0), policy)
 }

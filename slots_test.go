@@ -239,3 +239,45 @@ type leafless struct{ *ckpt.Node }
 
 func (*leafless) SlotNames() []string                          { return []string{"s"} }
 func (l *leafless) Slot(ckpt.Trackable, string) ckpt.Trackable { return branch("x", scalar(1)) }
+
+// legacyAdam is the optimizer of OG-12: five numbers as children and two slots for
+// every variable.
+type legacyAdam struct{ adam }
+
+func TestOG12NamingWithOptimizer(t *testing.T) {
+	dense := func(bias bool) *ckpt.Node {
+		n := branch("kernel", vector(1))
+		if bias {
+			if err := n.Track("bias", vector(2)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return n
+	}
+	model := branch("_named_dense", dense(true), "_second", dense(false))
+	o := new(legacyAdam)
+	for _, name := range []string{"iter", "beta_1", "beta_2", "decay", "learning_rate"} {
+		if err := o.Track(name, scalar(1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, layer := range []string{"_named_dense", "_second"} {
+		for _, v := range model.Child(layer).Children() {
+			o.set(v, "m", 1)
+			o.set(v, "v", 2)
+		}
+	}
+	s := write(t, ckpt.New(ckpt.Objects{"optimizer": o, "model": model, "step": scalar(1)}))
+	g := s.graph(t)
+	wantEdges(t, g, 0, "model→1 optimizer→2 step→3")
+	if n := len(g.Nodes[2].Children); n != 5 {
+		t.Errorf("got %d children of the optimizer, want 5", n)
+	}
+	if n := len(g.Nodes[2].Slots); n != 6 {
+		t.Errorf("got %d slot variables, want 6", n)
+	}
+	slot := func(variable, name string) string { return variable + "/.OPTIMIZER_SLOT/optimizer/" + name }
+	bias, first, second := "model/_named_dense/bias", "model/_named_dense/kernel", "model/_second/kernel"
+	wantKeys(t, s, bias, slot(bias, "m"), slot(bias, "v"), first, slot(first, "m"), slot(first, "v"), second, slot(second, "m"), slot(second, "v"),
+		"optimizer/beta_1", "optimizer/beta_2", "optimizer/decay", "optimizer/iter", "optimizer/learning_rate", "step")
+}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/ckpt-go/ckpt/internal/fault"
 )
 
 // RestoreStatus is what became of a restore: TensorFlow's load status. Its
@@ -36,34 +38,48 @@ func (s *RestoreStatus) CheckExistingObjectsMatched() error {
 	if s.current().byName != nil {
 		return s.checkNames()
 	}
-	unmatched, err := s.unmatchedObjects()
+	unmatched, hint, err := s.unmatchedObjects()
 	if err != nil || len(unmatched) == 0 {
 		return err
 	}
 	return &UnmatchedError{
 		Reason: fmt.Sprintf("ckpt: %s: Found %d objects of the program that were not bound to checkpointed values, likely due to changes in the program", s.prefix, len(unmatched)),
 		Names:  unmatched,
-		Hint:   "they keep the values they had",
+		Hint:   "they keep the values they had" + hint,
 	}
 }
 
-// unmatchedObjects lists the live objects with values that no node is bound to.
-func (s *RestoreStatus) unmatchedObjects() ([]string, error) {
+// unmatchedObjects lists the live objects with values that no node is bound to,
+// and says what they likely were called.
+func (s *RestoreStatus) unmatchedObjects() (names []string, hint string, err error) {
 	w, err := walk(s.root)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	objects, err := w.withSlots()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return unboundNames(w, objects, s.current().objects()), nil
+	r := s.current()
+	names = unboundNames(w, objects, r.objects(), r.only)
+	if len(names) > 0 {
+		hint = r.renameHint(w)
+	}
+	return names, hint, nil
 }
 
-// unboundNames lists the objects that hold values and are not bound.
-func unboundNames(w *walker, objects []Trackable, bound map[Trackable]bool) []string {
+// unboundNames lists the objects that hold values and are not bound, of the parts
+// that a restore was about.
+func unboundNames(w *walker, objects []Trackable, bound map[Trackable]bool, parts *only) []string {
 	var names []string
+	var inside []bool
+	if parts != nil {
+		inside = parts.inside(w)
+	}
 	for id, object := range objects {
+		if inside != nil && !inside[id] {
+			continue
+		}
 		if saveable, ok := object.(Saveable); ok && len(saveable.Values()) > 0 && !bound[object] {
 			names = append(names, w.name(id))
 		}
@@ -114,8 +130,9 @@ func (s *RestoreStatus) CheckNontrivialMatch() error {
 	if s.current().byName != nil {
 		return s.checkNames()
 	}
-	for node, object := range s.current().bound {
-		if node != 0 && object != nil {
+	r := s.current()
+	for node, object := range r.bound {
+		if node != 0 && object != nil && r.covers(node) {
 			return nil
 		}
 	}
@@ -146,6 +163,10 @@ func (s *RestoreStatus) checkNames() error {
 		return err
 	}
 	n := s.r.byName
+	var inside []bool
+	if s.r.only != nil {
+		inside = s.r.only.inside(w)
+	}
 	if lacking := n.lacking(w); len(lacking) > 0 {
 		return &UnmatchedError{
 			Reason: fmt.Sprintf("ckpt: %s: Some objects had attributes which were not restored", s.prefix),
@@ -155,6 +176,9 @@ func (s *RestoreStatus) checkNames() error {
 	}
 	var names []string
 	for id, object := range w.objects {
+		if inside != nil && !inside[id] {
+			continue
+		}
 		if saveable, ok := object.(Saveable); ok && !n.offered[object] && !s.r.reached(object) && len(saveable.Values()) > 0 {
 			names = append(names, w.name(id))
 		}
@@ -198,6 +222,12 @@ func (s *RestoreStatus) Unused() []string {
 	if r.byName != nil {
 		return r.byName.left()
 	}
+	return s.namesOf(r.unusedNodes())
+}
+
+// unusedNodes lists the stored objects with values that no live object is bound
+// to, in node order.
+func (r *restoration) unusedNodes() []int {
 	slotNodes := make(map[int]bool)
 	if r.skipSlots {
 		for _, n := range r.graph.Nodes {
@@ -208,11 +238,11 @@ func (s *RestoreStatus) Unused() []string {
 	}
 	var nodes []int
 	for node, object := range r.bound {
-		if object == nil && len(r.graph.Nodes[node].Attributes) > 0 && !slotNodes[node] {
+		if object == nil && len(r.graph.Nodes[node].Attributes) > 0 && !slotNodes[node] && r.covers(node) {
 			nodes = append(nodes, node)
 		}
 	}
-	return s.namesOf(nodes)
+	return nodes
 }
 
 func (s *RestoreStatus) namesOf(nodes []int) []string {
@@ -240,10 +270,10 @@ func (s *RestoreStatus) Warnings() []string {
 	}
 	warnings := s.current().warnings()
 	for _, name := range s.Unused() {
-		warnings = append(warnings, "Value in checkpoint could not be found in the restored object: "+name)
+		warnings = append(warnings, "Value in checkpoint could not be found in the restored object: "+fault.Printable(name))
 	}
 	for _, name := range s.unusedAttributes() {
-		warnings = append(warnings, "An attribute in the checkpoint could not be read by the restored object: "+name)
+		warnings = append(warnings, "An attribute in the checkpoint could not be read by the restored object: "+fault.Printable(name))
 	}
 	return warnings
 }

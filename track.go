@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"reflect"
-	"strconv"
 	"unsafe"
 )
 
@@ -22,12 +21,17 @@ import (
 //		Names   []string       `ckpt:"names"`       // string vector
 //		Config  map[string]any `ckpt:"config,json"` // one string, as PythonState
 //		Layers  []layer        // a list of structs: children "0", "1", …
+//		Tables  map[string][]int32 // a dict: children in the order of the sorted keys
 //		scratch []float32      // not exported: left out
 //		Cache   []byte         `ckpt:"-"`           // left out
 //	}
 //
 // int and uint are stored as 64 bits. Slices of numbers take the stored length
-// when restored; lists of structs keep the length they have. Nested structs are
+// when restored. Lists of other things, and maps, whose keys are strings, get the
+// elements that are stored and that they lack, but keep what they have more, for
+// which the checkpoint has no values. They do not grow where Trackables would have
+// to be made, or elements of more than 512 bytes in themselves, which are large
+// arrays; such values wait until the program makes the elements. Nested structs are
 // nodes of their own, embedded ones without a tag belong to the outer one, and
 // fields that are Trackables are tracked as they are. Pointers are followed: two
 // to the same struct are one object, and a nil one is no child, so values that
@@ -90,17 +94,43 @@ func (t *tracker) object(pointer reflect.Value, path string) *Struct {
 	s := new(Struct)
 	t.objects[key] = s
 	elem := pointer.Elem()
-	t.fill(s, func() reflect.Value { return elem }, elem.Type(), path)
+	t.fill(s, where{get: func() reflect.Value { return elem }}, elem.Type(), path)
 	return s
 }
 
-// where gives a place in the program's memory, which may move when a slice
-// grows or a pointer changes.
-type where func() reflect.Value
+// where is a place in the program's memory, which may move when a slice grows or
+// a pointer changes.
+type where struct {
+	get     func() reflect.Value // the zero Value for what a restore is about to make
+	changed func()               // to be called when what is there was set; may be nil
+}
+
+// field is the place of a struct's field.
+func (at where) field(index []int) where {
+	get := func() reflect.Value {
+		if v := at.get(); v.IsValid() {
+			return v.FieldByIndex(index)
+		}
+		return reflect.Value{}
+	}
+	return where{get, at.changed}
+}
+
+// set sets what is there.
+func (at where) set(v reflect.Value) {
+	at.get().Set(v)
+	at.touch()
+}
+
+func (at where) touch() {
+	if at.changed != nil {
+		at.changed()
+	}
+}
 
 func (t *tracker) fill(s *Struct, at where, of reflect.Type, path string) {
 	for _, f := range fieldsOf(of) {
-		place := func() reflect.Value { return at().FieldByIndex(f.index) }
+		place := at.field(f.index)
 		if f.json {
 			child := jsonField(place, f.of)
 			s.children = append(s.children, func() edge { return edge{f.name, child} })
@@ -124,68 +154,49 @@ func (t *tracker) child(at where, of reflect.Type, name, path string) func() edg
 	switch kindOf(of) {
 	case trackableField:
 		return func() edge {
-			if child, _ := at().Interface().(Trackable); !absent(child) {
-				return edge{name, child}
+			if v := at.get(); v.IsValid() {
+				if child, _ := v.Interface().(Trackable); !absent(child) {
+					return edge{name, child}
+				}
 			}
 			return edge{}
 		}
 	case trackableValue:
-		return func() edge { return edge{name, at().Addr().Interface().(Trackable)} }
+		return func() edge {
+			if v := at.get(); v.IsValid() {
+				return edge{name, v.Addr().Interface().(Trackable)}
+			}
+			return edge{}
+		}
 	case tensorField:
 		l, _ := tensorLayout(of)
-		return fixed(&field{where: at, layout: l, path: path})
+		return fixed(&field{where: at, of: of, layout: l, path: path})
 	case structField:
 		s := new(Struct)
 		t.fill(s, at, of, path)
 		return fixed(s)
 	case pointerField:
 		return func() edge {
-			if at().IsNil() {
-				return edge{}
+			if v := at.get(); v.IsValid() && !v.IsNil() {
+				return edge{name, t.object(v, path)}
 			}
-			return edge{name, t.object(at(), path)}
+			return edge{}
 		}
+	case mapField:
+		return fixed(&mapOf{tracker: t, where: at, of: of, path: path})
 	default: // listField
-		return fixed(&listOf{tracker: t, where: at, elem: of.Elem(), path: path})
+		return fixed(&listOf{tracker: t, where: at, of: of, path: path})
 	}
 }
 
 func jsonField(at where, of reflect.Type) *PythonState {
 	return NewPythonState(
-		func() ([]byte, error) { return json.Marshal(at().Interface()) },
+		func() ([]byte, error) { return json.Marshal(at.get().Interface()) },
 		func(data []byte) (func(), error) {
 			fresh := reflect.New(of)
 			if err := json.Unmarshal(data, fresh.Interface()); err != nil {
 				return nil, err
 			}
-			return func() { at().Set(fresh.Elem()) }, nil
+			return func() { at.set(fresh.Elem()) }, nil
 		})
-}
-
-// listOf is a slice or array of structs, slices or Trackables: a list node.
-type listOf struct {
-	mark
-	tracker *tracker
-	where   where
-	elem    reflect.Type
-	path    string
-	made    []func() edge
-}
-
-func (l *listOf) fixedLayout() {}
-
-// Children yields the elements that exist now.
-func (l *listOf) Children() iter.Seq2[string, Trackable] {
-	return func(yield func(string, Trackable) bool) {
-		for i := range l.where().Len() {
-			if i == len(l.made) {
-				name := strconv.Itoa(i)
-				element := func() reflect.Value { return l.where().Index(i) }
-				l.made = append(l.made, l.tracker.child(element, l.elem, name, join(l.path, name)))
-			}
-			if e := l.made[i](); e.child != nil && !yield(e.name, e.child) {
-				return
-			}
-		}
-	}
 }

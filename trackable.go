@@ -52,20 +52,22 @@ type Spec struct {
 	Attribute string       // VariableValue for a variable; holds neither "." nor "/"
 	DType     tensor.DType // checked exactly, nothing is cast
 	Shape     tensor.Shape // nil is a scalar; a dimension of −1 accepts any length
+	Suffix    string       // goes behind the attribute in the key, where one attribute has several tensors: "-keys" of a hash table's "table"
 	FullName  string       // the variable's name for TensorFlow's name-based readers; may repeat
 	State     bool         // configuration rather than numbers: written behind all tensors, as PythonState is
 }
 
 // Snapshot is what a save writes for one value. Fixed-size dtypes give their
-// bytes in row-major little-endian order, in chunks of any size; string tensors
-// implement StringSnapshot too, and values whose Spec leaves a dimension open
+// bytes in row-major little-endian order, in chunks of any size; string and
+// variant tensors implement StringSnapshot too, and values whose Spec leaves a dimension open
 // ShapedSnapshot. The slices are only read, and not kept.
 type Snapshot interface {
 	Chunks() iter.Seq[[]byte]
 	Release()
 }
 
-// StringSnapshot is the Snapshot of a string tensor. Strings may be called, and
+// StringSnapshot is the Snapshot of a string tensor, or of a variant one, whose
+// elements are serialized (VariantTensorDataProto). Strings may be called, and
 // what it returns iterated, several times, and yields the same elements every time.
 type StringSnapshot interface {
 	Snapshot
@@ -99,7 +101,7 @@ type Source interface {
 	ReadInto(ctx context.Context, dst []byte) error
 	// Tensor reads the tensor into new memory, which the caller owns.
 	Tensor(ctx context.Context) (*tensor.Tensor, error)
-	// Strings reads a string tensor; the caller owns what it returns.
+	// Strings reads a string or variant tensor; the caller owns what it returns.
 	Strings(ctx context.Context) ([][]byte, error)
 }
 

@@ -17,6 +17,7 @@ const (
 	structField              // a node with the fields as children
 	pointerField             // to a struct
 	listField                // a slice or array of anything else that can be saved
+	mapField                 // a map with string keys
 )
 
 var trackableType = reflect.TypeFor[Trackable]()
@@ -40,6 +41,10 @@ func kindOf(t reflect.Type) fieldKind {
 		}
 	case reflect.Slice, reflect.Array:
 		return listField
+	case reflect.Map:
+		if t.Key().Kind() == reflect.String {
+			return mapField
+		}
 	}
 	return noField
 }
@@ -126,6 +131,11 @@ func checkField(t reflect.Type, f fieldInfo, seen map[reflect.Type]bool) {
 		checkStruct(t, seen)
 	case pointerField:
 		checkStruct(t.Elem(), seen)
+	case mapField:
+		if holdsTrackable(t.Elem(), func(k fieldKind) bool { return k == trackableValue }) {
+			panic(fmt.Sprintf("ckpt: field %s is a %v, whose values are or hold Trackables that cannot be reached in a map; use a map of pointers", f.who, t))
+		}
+		checkField(t.Elem(), f, seen)
 	case listField:
 		checkField(t.Elem(), f, seen)
 	case noField:

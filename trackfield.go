@@ -43,6 +43,7 @@ func tensorLayout(t reflect.Type) (layout, bool) {
 type field struct {
 	mark
 	where  where
+	of     reflect.Type
 	layout layout
 	path   string
 }
@@ -65,7 +66,7 @@ func (f *field) Snapshot(context.Context) (Snapshot, error) {
 	if b, ok := f.memory(); ok {
 		return shapedBytes{byteSnapshot{b}, shape}, nil
 	}
-	elements := flatten(nil, f.where(), f.layout.elem)
+	elements := flatten(nil, f.where.get(), f.layout.elem)
 	if f.layout.dtype == tensor.String {
 		text := make([][]byte, len(elements))
 		for i, e := range elements {
@@ -98,7 +99,7 @@ func (s shapedStrings) Shape() tensor.Shape { return s.shape }
 func (f *field) shape() tensor.Shape {
 	shape := append(tensor.Shape(nil), f.layout.shape...)
 	if len(shape) > 0 && shape[0] < 0 {
-		shape[0] = int64(f.where().Len())
+		shape[0] = int64(f.where.get().Len())
 	}
 	return shape
 }
@@ -126,7 +127,7 @@ func (f *field) memory() ([]byte, bool) {
 	if !littleEndian || size == 0 || int(f.layout.elem.Size()) != size {
 		return nil, false
 	}
-	v := f.where()
+	v := f.where.get()
 	if v.Kind() == reflect.Slice {
 		if v.Len() == 0 {
 			return nil, true
@@ -138,24 +139,28 @@ func (f *field) memory() ([]byte, bool) {
 
 // Stage reads into new memory and keeps the field's own where lengths agree.
 func (f *field) Stage(ctx context.Context, src Source) (Staged, error) {
-	t := f.where().Type()
+	place, err := readFresh(ctx, src, f.of, f.layout)
+	if err != nil {
+		return nil, err
+	}
+	return staged{commit: func() {
+		if live := f.where.get(); live.Kind() == reflect.Slice && live.Len() == place.Len() {
+			reflect.Copy(live, place)
+			return
+		}
+		f.where.set(place)
+	}}, nil
+}
+
+// readFresh reads a tensor into new memory of a type.
+func readFresh(ctx context.Context, src Source, t reflect.Type, l layout) (reflect.Value, error) {
 	place := reflect.New(t).Elem()
 	if t.Kind() == reflect.Slice {
 		n := int(src.Shape()[0])
 		place.Set(reflect.MakeSlice(t, n, n))
 	}
-	fresh := &field{where: func() reflect.Value { return place }, layout: f.layout}
-	if err := fresh.read(ctx, src); err != nil {
-		return nil, err
-	}
-	return staged{commit: func() {
-		live := f.where()
-		if live.Kind() == reflect.Slice && live.Len() == place.Len() {
-			reflect.Copy(live, place)
-			return
-		}
-		live.Set(place)
-	}}, nil
+	fresh := &field{where: where{get: func() reflect.Value { return place }}, of: t, layout: l}
+	return place, fresh.read(ctx, src)
 }
 
 // read fills a field that has the tensor's shape.
@@ -165,7 +170,7 @@ func (f *field) read(ctx context.Context, src Source) error {
 		normalize(b, f.layout.dtype)
 		return err
 	}
-	elements := flatten(nil, f.where(), f.layout.elem)
+	elements := flatten(nil, f.where.get(), f.layout.elem)
 	if f.layout.dtype == tensor.String {
 		text, err := src.Strings(ctx)
 		if err != nil {
@@ -195,6 +200,7 @@ func (f *field) read(ctx context.Context, src Source) error {
 // ReadInPlace reads straight into the field where the lengths agree.
 func (f *field) ReadInPlace(ctx context.Context, src Source) error {
 	if f.shape().Equal(src.Shape()) {
+		defer f.where.touch()
 		return f.read(ctx, src)
 	}
 	s, err := f.Stage(ctx, src)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/ckpt-go/ckpt/objectgraph"
@@ -195,16 +196,22 @@ func (w *walker) name(id int) string {
 		o := w.origins[id]
 		return fmt.Sprintf("%s's state '%s' for %s", w.name(o.parent), o.name, w.name(o.of))
 	}
+	var b strings.Builder
+	b.WriteString(rootPath)
+	for _, name := range w.names(id) {
+		b.WriteString("." + name)
+	}
+	return b.String()
+}
+
+// names are the names of the edges that lead to an object from the root.
+func (w *walker) names(id int) []string {
 	var names []string
 	for ; id > 0; id = w.origins[id].parent {
 		names = append(names, w.origins[id].name)
 	}
-	var b strings.Builder
-	b.WriteString("(root)")
-	for i := len(names) - 1; i >= 0; i-- {
-		b.WriteString("." + names[i])
-	}
-	return b.String()
+	slices.Reverse(names)
+	return names
 }
 
 func absent(t Trackable) bool {

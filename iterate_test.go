@@ -1,0 +1,494 @@
+package ckpt_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ckpt-go/ckpt"
+	"github.com/ckpt-go/ckpt/storage"
+	"github.com/ckpt-go/ckpt/storage/storagetest"
+)
+
+// collect runs an iteration to its end; each gets every prefix.
+func collect(seen iter.Seq2[string, error], each func(prefix string)) (prefixes []string, err error) {
+	for prefix, err := range seen {
+		if err != nil {
+			return prefixes, err
+		}
+		prefixes = append(prefixes, prefix)
+		if each != nil {
+			each(prefix)
+		}
+	}
+	return prefixes, nil
+}
+
+func wantPrefixes(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// saveAfter saves steps in a goroutine, each after a time.
+func saveAfter(t *testing.T, m *ckpt.Manager, p *program, after time.Duration, steps ...int64) {
+	time.AfterFunc(after, func() { saveSteps(t, p, m, steps...) })
+}
+
+func TestIT1Timeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		missing := filepath.Join(t.TempDir(), "missing")
+		o := &ckpt.IterateOptions{Timeout: time.Second, Poll: time.Second / 2}
+		for _, wait := range []func() error{
+			func() error {
+				if _, err := ckpt.WaitForNew(t.Context(), missing, "foo", o); !errors.Is(err, ckpt.ErrNoCheckpoint) {
+					return fmt.Errorf("WaitForNew: %v", err)
+				}
+				return nil
+			},
+			func() error {
+				prefixes, err := collect(ckpt.Iterate(t.Context(), missing, o), nil)
+				if len(prefixes) > 0 {
+					return fmt.Errorf("Iterate: %q", prefixes)
+				}
+				return err
+			},
+		} {
+			start := time.Now()
+			if err := wait(); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(start); took <= time.Second/2 || took > time.Second {
+				t.Errorf("it took %v", took)
+			}
+		}
+	})
+}
+
+func TestIT2Iterator(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, b := range []storage.Bucket{nil, newMem()} {
+			dir, p := "d", newProgram()
+			if b == nil {
+				dir = t.TempDir()
+			}
+			m := newManager(t, p.Checkpoint, dir, &ckpt.ManagerOptions{Name: "c", Bucket: b})
+			saveSteps(t, p, m, 1)
+			o := &ckpt.IterateOptions{Bucket: b, Timeout: 3 * time.Second}
+			start := time.Now()
+			got, err := collect(ckpt.Iterate(t.Context(), dir, o), func(prefix string) {
+				if filepath.Base(prefix) == "c-1" {
+					saveSteps(t, p, m, 2, 3)
+				}
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			for i := range got {
+				got[i] = filepath.Base(got[i])
+			}
+			wantPrefixes(t, got, "c-1", "c-3")
+			if took := time.Since(start); took != 3*time.Second {
+				t.Errorf("it took %v", took)
+			}
+		}
+	})
+}
+
+// Ours counts a checkpoint that was written again; both count an older one that
+// the state file names again.
+func TestIterateRewritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, verify := range []bool{false, true} {
+			b, p := newMem(), newProgram()
+			m := newManager(t, p.Checkpoint, "", &ckpt.ManagerOptions{Bucket: b})
+			saveSteps(t, p, m, 1, 2)
+			writes := []func(){
+				func() { // the same number and size at the same time
+					p.setStep(3)
+					if _, err := m.SaveNumber(t.Context(), 2, nil); err != nil {
+						t.Fatal(err)
+					}
+				},
+				func() { // nothing but the state file
+					storagetest.Put(t, b, "checkpoint", storagetest.Get(t, b, "checkpoint"))
+				},
+				func() { // one the state file names again
+					storagetest.Put(t, b, "checkpoint", "model_checkpoint_path: \"ckpt-1\"\n")
+				},
+			}
+			o := &ckpt.IterateOptions{Bucket: b, Verify: verify, Timeout: time.Second, TimeoutFn: func() bool {
+				if len(writes) > 0 {
+					writes[0]()
+					writes = writes[1:]
+					return false
+				}
+				return true
+			}}
+			var steps []int64
+			got, err := collect(ckpt.Iterate(t.Context(), "", o), func(prefix string) {
+				q := newProgram()
+				if _, err := q.Read(t.Context(), prefix, &ckpt.RestoreOptions{Bucket: b}); err != nil {
+					t.Error(err)
+				}
+				step, err := q.atStep()
+				if err != nil {
+					t.Error(err)
+				}
+				steps = append(steps, step)
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			wantPrefixes(t, got, "ckpt-2", "ckpt-2", "ckpt-1")
+			if want := []int64{2, 3, 1}; !slices.Equal(steps, want) {
+				t.Errorf("steps %d, want %d", steps, want)
+			}
+		}
+	})
+}
+
+// MinInterval counts from when a checkpoint was given out, and leaves out what
+// comes meanwhile.
+func TestIterateMinInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, p := newMem(), newProgram()
+		m := newManager(t, p.Checkpoint, "", &ckpt.ManagerOptions{Bucket: b})
+		for i := range int64(8) {
+			saveAfter(t, m, p, time.Duration(i)*time.Second, i+1)
+		}
+		synctest.Wait()
+		start := time.Now()
+		var at []time.Duration
+		o := &ckpt.IterateOptions{Bucket: b, Poll: 100 * time.Millisecond, MinInterval: 2300 * time.Millisecond, Timeout: 3 * time.Second}
+		got, err := collect(ckpt.Iterate(t.Context(), "", o), func(string) {
+			at = append(at, time.Since(start))
+			time.Sleep(time.Second)
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		wantPrefixes(t, got, "ckpt-1", "ckpt-3", "ckpt-5", "ckpt-7", "ckpt-8")
+		for i := 1; i < len(at); i++ {
+			if at[i]-at[i-1] < o.MinInterval {
+				t.Errorf("%v after %v", at[i], at[i-1])
+			}
+		}
+	})
+}
+
+// TimeoutFn is asked after each round, as in TensorFlow: after a checkpoint, and
+// after a timeout, when false goes on waiting.
+func TestIterateTimeoutFn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, p := newMem(), newProgram()
+		m := newManager(t, p.Checkpoint, "", &ckpt.ManagerOptions{Bucket: b})
+		asked := 0
+		o := &ckpt.IterateOptions{Bucket: b, Timeout: 2 * time.Second, TimeoutFn: func() bool {
+			if asked++; asked == 2 {
+				saveSteps(t, p, m, 1)
+			}
+			return asked == 5
+		}}
+		got, err := collect(ckpt.Iterate(t.Context(), "", o), nil)
+		if err != nil {
+			t.Error(err)
+		}
+		wantPrefixes(t, got, "ckpt-1")
+		if asked != 5 { // twice without, once after it, twice without
+			t.Errorf("asked %d times", asked)
+		}
+		asked = 4
+		got, err = collect(ckpt.Iterate(t.Context(), "", o), nil)
+		if err != nil {
+			t.Error(err)
+		}
+		wantPrefixes(t, got, "ckpt-1")
+	})
+}
+
+// The context ends every kind of waiting with its error.
+func TestIterateContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, p := newMem(), newProgram()
+		saveSteps(t, p, newManager(t, p.Checkpoint, "full", &ckpt.ManagerOptions{Bucket: b}), 1)
+		for _, test := range []struct {
+			name, dir string
+			after     time.Duration
+			o         ckpt.IterateOptions
+			want      int
+		}{
+			{"ended before", "full", -1, ckpt.IterateOptions{}, 0},
+			{"nothing there", "empty", time.Minute, ckpt.IterateOptions{}, 0},
+			{"between polls", "full", 1500 * time.Millisecond, ckpt.IterateOptions{}, 1},
+			{"in the interval", "full", time.Minute, ckpt.IterateOptions{MinInterval: time.Hour}, 1},
+			{"verified", "full", time.Minute, ckpt.IterateOptions{Verify: true}, 1},
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), test.after)
+			test.o.Bucket = b
+			start := time.Now()
+			got, err := collect(ckpt.Iterate(ctx, test.dir, &test.o), nil)
+			if !errors.Is(err, context.DeadlineExceeded) || len(got) != test.want || time.Since(start) != max(test.after, 0) {
+				t.Errorf("%s: got %q, %v after %v", test.name, got, err, time.Since(start))
+			}
+			cancel()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		got, err := collect(ckpt.Iterate(ctx, "full", &ckpt.IterateOptions{Bucket: b}), func(string) { cancel() })
+		if !errors.Is(err, context.Canceled) || len(got) != 1 {
+			t.Errorf("cancelled by the one who handles: got %q, %v", got, err)
+		}
+		if _, err := ckpt.WaitForNew(ctx, "full", "full/ckpt-1", &ckpt.IterateOptions{Bucket: b}); !errors.Is(err, context.Canceled) {
+			t.Errorf("WaitForNew: %v", err)
+		}
+	})
+}
+
+func TestIterateOptions(t *testing.T) {
+	for _, o := range []ckpt.IterateOptions{{Poll: -1}, {MinInterval: -1}, {Timeout: -1}} {
+		got, err := collect(ckpt.Iterate(t.Context(), "", &o), nil)
+		if len(got) != 0 || err == nil || !strings.Contains(err.Error(), "must not be negative") {
+			t.Errorf("got %q, %v", got, err)
+		}
+		if _, err := ckpt.WaitForNew(t.Context(), "", "", &o); err == nil {
+			t.Error("WaitForNew takes it")
+		}
+	}
+}
+
+// A state file that is missing, garbage or leads nowhere never ends an
+// iteration; one with paths of another system or place is understood.
+func TestIterateStateFiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := savedDir(t, 3)
+		elsewhere := savedDir(t, 1)
+		state := func(path string) []byte { return []byte(fmt.Sprintf("model_checkpoint_path: %q\n", path)) }
+		for _, test := range []struct {
+			name    string
+			text    []byte // nil: no file
+			want    string // what the state file alone leads to
+			good    string // with Verify
+			problem string
+		}{
+			{"missing", nil, "", "ckpt-3", ""},
+			{"empty", []byte{}, "", "ckpt-3", "checkpoint"},
+			{"garbage", []byte("\x00garbage"), "", "ckpt-3", "checkpoint"},
+			{"absolute", state(filepath.Join(dir, "ckpt-2")), "ckpt-2", "ckpt-2", ""},
+			{"moved", state("/long/gone/ckpt-2"), "ckpt-2", "ckpt-2", ""},
+			{"windows", state(`C:\runs\7\ckpt-2`), "ckpt-2", "ckpt-2", ""},
+			{"another folder", state(filepath.Join(elsewhere, "ckpt-1")), "ckpt-1", "ckpt-1", ""},
+			{"gone", state("ckpt-77"), "", "ckpt-3", "ckpt-77"},
+			{"impossible", state("ckpt-2\x00"), "", "ckpt-3", "ckpt-2"},
+		} {
+			for _, verify := range []bool{false, true} {
+				folder := filepath.Join(t.TempDir(), "d")
+				if err := os.CopyFS(folder, os.DirFS(dir)); err != nil {
+					t.Fatal(err)
+				}
+				removeFile(t, filepath.Join(folder, "checkpoint"))
+				if test.text != nil {
+					writeFile(t, filepath.Join(folder, "checkpoint"), test.text)
+				}
+				var problems []string
+				rounds := 0
+				o := &ckpt.IterateOptions{
+					Verify: verify, Timeout: 3 * time.Second,
+					Problem: func(err error) { problems = append(problems, err.Error()) },
+					TimeoutFn: func() bool {
+						if rounds++; rounds == 2 { // somebody saves
+							p := newProgram()
+							saveSteps(t, p, newManager(t, p.Checkpoint, folder, nil), 9)
+						}
+						return rounds == 4
+					},
+				}
+				got, err := collect(ckpt.Iterate(t.Context(), folder, o), nil)
+				if err != nil {
+					t.Errorf("%s: %v", test.name, err)
+				}
+				var want []string
+				if first := test.want; first != "" || verify {
+					if verify {
+						first = test.good
+					}
+					want = append(want, first)
+				}
+				for i := range got {
+					got[i] = filepath.Base(got[i])
+				}
+				if n := len(got); n != len(want)+1 || !strings.HasPrefix(got[n-1], "ckpt-") || !slices.Equal(got[:n-1], want) {
+					t.Errorf("%s, verify %v: got %q, want %q and a new one", test.name, verify, got, want)
+				}
+				if quiet := test.problem == "" || verify && test.name == "gone" || verify && test.name == "impossible"; quiet != (len(problems) == 0) || len(problems) > 1 ||
+					!quiet && !strings.Contains(problems[0], test.problem) {
+					t.Errorf("%s, verify %v: heard %q", test.name, verify, problems)
+				}
+			}
+		}
+	})
+}
+
+// With Verify a damaged checkpoint is passed over and told of once, until it
+// changes; nothing is read twice.
+func TestIterateVerify(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner, p := newMem(), newProgram()
+		b := &opens{Bucket: inner, count: make(map[string]int)}
+		m := newManager(t, p.Checkpoint, "", &ckpt.ManagerOptions{Bucket: inner})
+		saveSteps(t, p, m, 1)
+		var problems []error
+		var good string
+		acts := []func(){
+			func() {
+				saveSteps(t, p, m, 2)
+				good = storagetest.Get(t, inner, dataOf("ckpt-2"))
+				damageIn(t, inner, dataOf("ckpt-2"), 3)
+			},
+			func() { storagetest.Put(t, inner, dataOf("ckpt-2"), good[:len(good)-1]) },
+			func() { storagetest.Put(t, inner, dataOf("ckpt-2"), good) },
+		}
+		round := 0
+		o := &ckpt.IterateOptions{Bucket: b, Verify: true, Timeout: 5 * time.Second, Problem: func(err error) { problems = append(problems, err) },
+			TimeoutFn: func() bool {
+				if round < len(acts) && len(problems) != round {
+					t.Errorf("round %d: heard %v", round, problems)
+				}
+				if round == len(acts) {
+					return true
+				}
+				acts[round]()
+				round++
+				return false
+			}}
+		got, err := collect(ckpt.Iterate(t.Context(), "", o), nil)
+		if err != nil {
+			t.Error(err)
+		}
+		wantPrefixes(t, got, "ckpt-1", "ckpt-2")
+		if len(problems) != 2 {
+			t.Errorf("heard %v", problems)
+		}
+		for _, err := range problems {
+			var refusal *ckpt.Refusal
+			if !errors.As(err, &refusal) || refusal.Prefix != "ckpt-2" || !errors.Is(err, ckpt.ErrCorrupt) {
+				t.Errorf("heard %v", err)
+			}
+		}
+		if first, second := b.count[dataOf("ckpt-1")], b.count[dataOf("ckpt-2")]; first != 1 || second > 6 {
+			t.Errorf("ckpt-1 was opened %d times, ckpt-2 %d", first, second) // of more than ten looks
+		}
+	})
+}
+
+// opens counts what is opened.
+type opens struct {
+	storage.Bucket
+	count map[string]int
+}
+
+func (b *opens) Open(ctx context.Context, name string) (storage.File, error) {
+	b.count[name]++
+	return b.Bucket.Open(ctx, name)
+}
+
+// A bucket that fails for a while does not end an iteration.
+func TestIterateUnreadable(t *testing.T) {
+	for _, verify := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			p, f := newProgram(), storagetest.NewFaulty(newMem())
+			m := newManager(t, p.Checkpoint, "", &ckpt.ManagerOptions{Bucket: f})
+			saveSteps(t, p, m, 1)
+			f.Set(storagetest.Fault{N: 1, Err: syscall.EIO, Sticky: true})
+			var problems []error
+			rounds := 0
+			o := &ckpt.IterateOptions{Bucket: f, Verify: verify, Timeout: 5 * time.Second, Problem: func(err error) { problems = append(problems, err) },
+				TimeoutFn: func() bool {
+					f.Set(storagetest.Fault{})
+					rounds++
+					return rounds == 2
+				}}
+			got, err := collect(ckpt.Iterate(t.Context(), "", o), nil)
+			if err != nil {
+				t.Error(err)
+			}
+			wantPrefixes(t, got, "ckpt-1")
+			if len(problems) == 0 || len(problems) > 2 || !errors.Is(problems[0], syscall.EIO) {
+				t.Errorf("heard %v", problems)
+			}
+		})
+	}
+}
+
+// A Manager of this process leaves a checkpoint alone while it is handled.
+func TestIteratePins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, p := newMem(), newProgram()
+		m := newManager(t, p.Checkpoint, "", &ckpt.ManagerOptions{MaxToKeep: 1, Bucket: b})
+		saveSteps(t, p, m, 1)
+		got, err := collect(ckpt.Iterate(t.Context(), "", &ckpt.IterateOptions{Bucket: b, Timeout: time.Second}), func(prefix string) {
+			if prefix == "ckpt-1" {
+				saveSteps(t, p, m, 2, 3)
+			}
+			status, err := newProgram().Read(t.Context(), prefix, &ckpt.RestoreOptions{Bucket: b})
+			if err != nil {
+				t.Fatal(err)
+			}
+			status.Close()
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		wantPrefixes(t, got, "ckpt-1", "ckpt-3")
+		saveSteps(t, p, m, 4)
+		wantManaged(t, m, "ckpt-4")
+		for range ckpt.Iterate(t.Context(), "", &ckpt.IterateOptions{Bucket: b}) {
+			break
+		}
+		saveSteps(t, p, m, 5)
+		wantManaged(t, m, "ckpt-5")
+	})
+}
+
+func TestWaitForNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, p := filepath.Join(t.TempDir(), "d"), newProgram()
+		m := newManager(t, p.Checkpoint, dir, &ckpt.ManagerOptions{MaxToKeep: 1})
+		o := &ckpt.IterateOptions{Timeout: time.Minute}
+		last := ""
+		for step := int64(1); step <= 3; step++ {
+			saveAfter(t, m, p, 2*time.Second, step)
+			prefix, err := ckpt.WaitForNew(t.Context(), dir, last, o)
+			if err != nil || filepath.Base(prefix) != fmt.Sprint("ckpt-", step) {
+				t.Fatal(prefix, err)
+			}
+			last = prefix
+		}
+		if prefix, err := ckpt.WaitForNew(t.Context(), dir, "", o); err != nil || prefix != last {
+			t.Error(prefix, err)
+		}
+		time.AfterFunc(2*time.Second, func() {
+			p.setStep(9)
+			if _, err := m.SaveNumber(t.Context(), 3, nil); err != nil {
+				t.Error(err)
+			}
+		})
+		if prefix, err := ckpt.WaitForNew(t.Context(), dir, last, o); err != nil || prefix != last {
+			t.Error(prefix, err)
+		}
+		if _, err := ckpt.WaitForNew(t.Context(), dir, last, o); !errors.Is(err, ckpt.ErrNoCheckpoint) {
+			t.Error(err)
+		}
+		wantManaged(t, m, "ckpt-3")
+	})
+}
