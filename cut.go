@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/ckpt-go/ckpt/bundle"
+	"github.com/ckpt-go/ckpt/tensor"
 )
 
 // cut is everything a save writes, as it was at one moment.
@@ -19,6 +20,9 @@ type cut struct {
 	plan  *bundle.Plan // nil: one data file
 
 	memory []byte // of copies; nil if there are none
+
+	meta   *Metadata // nil: none
+	sealed bool      // meta is written
 }
 
 // cut takes one, of which a save in the background shares no memory that can
@@ -42,7 +46,11 @@ func (c *Checkpoint) cut(ctx context.Context, at place, o *SaveOptions) (*cut, e
 			return nil, err
 		}
 	}
-	k := &cut{items: p.items, shots: make([]Snapshot, len(p.items))}
+	meta, err := o.metadataOf()
+	if err != nil {
+		return nil, fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
+	}
+	k := &cut{meta: meta, items: p.items, shots: make([]Snapshot, len(p.items))}
 	if err = k.take(ctx); err == nil {
 		k.plan, err = k.divide(o)
 	}
@@ -176,6 +184,7 @@ func (k *cut) release() {
 func (k *cut) write(ctx context.Context, at place, o *SaveOptions) error {
 	err := k.writeBundle(ctx, at)
 	k.release()
+	k.unseal(ctx, at, err == nil)
 	if err != nil {
 		return fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
 	}
@@ -188,18 +197,35 @@ func (k *cut) write(ctx context.Context, at place, o *SaveOptions) error {
 }
 
 func (k *cut) writeBundle(ctx context.Context, at place) (err error) {
-	w, err := bundle.Create(ctx, at.bucket, at.name, &bundle.WriterOptions{Plan: k.plan})
+	w, err := bundle.Create(ctx, at.bucket, at.name, &bundle.WriterOptions{Plan: k.plan, BeforeIndex: k.seal(at), Digests: k.digests()})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Abort()) }()
 	for i, it := range k.items {
-		if err := addItem(ctx, w, it, k.shots[i]); err != nil {
+		if err := k.add(ctx, w, it, k.shots[i]); err != nil {
 			return err
 		}
 	}
-	if err := w.AddStrings(ctx, graphKey, nil, one(k.graph)); err != nil {
+	graph := item{key: graphKey, spec: Spec{DType: tensor.String}}
+	if err := k.add(ctx, w, graph, stringSnapshot{[][]byte{k.graph}}); err != nil {
 		return err
 	}
 	return w.Commit(ctx)
+}
+
+// digests tells whether digests were asked for.
+func (k *cut) digests() bool { return k.meta != nil && k.meta.Digests != nil }
+
+// add writes an item and notes its digest.
+func (k *cut) add(ctx context.Context, w *bundle.Writer, it item, shot Snapshot) error {
+	if !k.digests() {
+		return addItem(ctx, w, it, shot, nil)
+	}
+	sum := newValueSum()
+	if err := addItem(ctx, w, it, shot, sum); err != nil {
+		return err
+	}
+	k.meta.Digests.Tensors = append(k.meta.Digests.Tensors, TensorDigest{it.key, sum.sum()})
+	return nil
 }

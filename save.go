@@ -3,7 +3,6 @@ package ckpt
 import (
 	"context"
 	"fmt"
-	"iter"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -59,6 +58,13 @@ type SaveOptions struct {
 	// wait for it, skip, or replace the one that waits. TensorFlow waits. Saves
 	// in the foreground wait always.
 	Busy Busy
+	// Metadata is what is to be known about the checkpoint, written beside it as
+	// <prefix>.meta.json before the checkpoint can be seen. Nil, or one that says
+	// nothing but a step, writes no such file. It is copied.
+	Metadata *Metadata
+	// Digests notes the SHA-256 of each file and tensor in the metadata, taken
+	// while they are written. VerifyOptions.Digests compares them.
+	Digests bool
 	// Done is called when a background save has ended, from the goroutine that
 	// wrote, and must not save, restore, wait or close. AfterWrite runs in
 	// that goroutine, too. Those of several saves are called one after the other,
@@ -176,18 +182,15 @@ func (it *item) fit(shot Snapshot) error {
 // elementwise tells the dtypes whose elements have no fixed size.
 func elementwise(d tensor.DType) bool { return d == tensor.String || d == tensor.Variant }
 
-func addItem(ctx context.Context, w *bundle.Writer, it item, shot Snapshot) error {
+// addItem writes an item and, if sum is not nil, takes the digest of its value.
+func addItem(ctx context.Context, w *bundle.Writer, it item, shot Snapshot, sum *valueSum) error {
 	switch it.spec.DType {
 	case tensor.String:
-		return w.AddStrings(ctx, it.key, it.spec.Shape, shot.(StringSnapshot).Strings())
+		return w.AddStrings(ctx, it.key, it.spec.Shape, sum.strings(shot.(StringSnapshot).Strings()))
 	case tensor.Variant:
-		return w.AddVariants(ctx, it.key, it.spec.Shape, shot.(StringSnapshot).Strings())
+		return w.AddVariants(ctx, it.key, it.spec.Shape, sum.strings(shot.(StringSnapshot).Strings()))
 	}
-	return w.Add(ctx, it.key, it.spec.DType, it.spec.Shape, shot.Chunks())
-}
-
-func one(b []byte) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) { yield(b) }
+	return w.Add(ctx, it.key, it.spec.DType, it.spec.Shape, sum.chunks(shot.Chunks()))
 }
 
 // checkNothingWaits refuses a save that would drop restored values. A value

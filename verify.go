@@ -22,6 +22,10 @@ type VerifyOptions struct {
 	// FollowLinks allows symbolic links that lead out of the checkpoint's folder,
 	// as the caches of model hubs have them. Without it they are refused.
 	FollowLinks bool
+	// Digests compares the files with the SHA-256 that SaveOptions.Digests noted
+	// beside them: it finds what checksums of 32 bits may miss. A checkpoint
+	// without digests is not good then.
+	Digests bool
 	// Progress is called as tensors are checked, with the bytes done so far of
 	// one checkpoint and in all; nil is silent.
 	Progress func(prefix string, done, total int64)
@@ -199,7 +203,10 @@ func verify(ctx context.Context, at place, o *VerifyOptions, unread bool) (*Veri
 			o.Progress(at.prefix, done, total)
 		}
 	}
-	return v, v.checkGraph(ctx, rd, at)
+	if err := v.checkGraph(ctx, rd, at); err != nil || !o.Digests {
+		return v, err
+	}
+	return v, v.checkDigests(ctx, at, rd)
 }
 
 // hasBytes tells an entry with bytes of its own from that of a tensor whose bytes

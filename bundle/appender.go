@@ -12,8 +12,9 @@ type appender struct {
 	file   storage.Writer
 	offset int64 // in the file, behind what was added
 	buf    []byte
-	room   int  // how much is collected before it is written
-	shared bool // others write to the file too, so each write names its place
+	room   int     // how much is collected before it is written
+	shared bool    // others write to the file too, so each write names its place
+	sum    *summer // of the file; nil if nobody asks
 }
 
 // append adds bytes and returns the checksum of what crc stands for and them.
@@ -66,6 +67,13 @@ func (a *appender) flush() error {
 
 // write writes p at the offset, which it leaves.
 func (a *appender) write(p []byte) error {
+	if a.sum != nil {
+		return a.sum.beside(p, func() error { return a.writeFile(p) })
+	}
+	return a.writeFile(p)
+}
+
+func (a *appender) writeFile(p []byte) error {
 	var err error
 	if a.shared {
 		_, err = a.file.WriteAt(p, a.offset)

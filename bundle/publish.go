@@ -15,6 +15,7 @@ type publication struct {
 	prefix string
 	data   []committer // by shard
 	index  storage.Writer
+	before func(ctx context.Context) error // once the data is durable; nil is nothing
 }
 
 // committer is a file that gets its name, durably, by Commit. A storage.Writer
@@ -91,7 +92,7 @@ func (p *publication) publishNew(ctx context.Context) error {
 	}
 	err := p.commitData(ctx)
 	if err == nil {
-		err = p.index.Commit(ctx)
+		err = p.commitIndex(ctx)
 	}
 	if err == nil {
 		return nil
@@ -144,6 +145,16 @@ func (p *publication) replace(ctx context.Context, oldData []string) error {
 			continue // replaced
 		}
 		if err := remove(ctx, p.bucket, name); err != nil {
+			return err
+		}
+	}
+	return p.commitIndex(ctx)
+}
+
+// commitIndex is the moment the checkpoint is there.
+func (p *publication) commitIndex(ctx context.Context) error {
+	if p.before != nil {
+		if err := p.before(ctx); err != nil {
 			return err
 		}
 	}

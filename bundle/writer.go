@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"strconv"
 
@@ -16,6 +17,11 @@ type WriterOptions struct {
 	// Plan says which data file each tensor goes to; all tensors of the plan must
 	// be added, and no other, in any order. Nil means one file for what comes.
 	Plan *Plan
+	// BeforeIndex is called by Commit between the data and the index; nil is not.
+	BeforeIndex BeforeIndex
+	// Digests takes the SHA-256 of each data file for BeforeIndex, while it is
+	// written; files of tensors that the Plan cuts are read for it.
+	Digests bool
 }
 
 // Writer writes one bundle (BundleWriter), or with a Plan what several of them
@@ -28,7 +34,10 @@ type Writer struct {
 	bucket storage.Bucket
 	prefix string
 	plan   *Plan
+	before BeforeIndex
+	sums   bool // of data files
 	index  storage.Writer
+	digest FileDigest  // of the index
 	data   []*appender // by shard
 
 	room    []entry // entries that are not used yet: growing one slice would copy them
@@ -53,6 +62,8 @@ func Create(ctx context.Context, b storage.Bucket, prefix string, o *WriterOptio
 		bucket:  b,
 		prefix:  prefix,
 		plan:    o.Plan,
+		before:  o.BeforeIndex,
+		sums:    o.Digests && o.BeforeIndex != nil,
 		entries: make(map[string]*entry),
 	}
 	shards := 1
@@ -70,10 +81,14 @@ func Create(ctx context.Context, b storage.Bucket, prefix string, o *WriterOptio
 		if err != nil {
 			return nil, errors.Join(err, w.Abort())
 		}
-		w.data = append(w.data, &appender{
+		a := &appender{
 			file: data, room: max(4<<10, min(chunkSize, (32<<20)/shards)),
 			shared: w.plan != nil && w.plan.cuts,
-		})
+		}
+		if w.sums && !a.shared {
+			a.sum = newSummer()
+		}
+		w.data = append(w.data, a)
 	}
 	return w, nil
 }
@@ -271,12 +286,33 @@ func (w *Writer) finish() error {
 		t.finish()
 	}
 	header := Header{NumShards: int32(len(w.data)), Producer: producerVersion}
-	return writeIndex(w.index, &header, w.order)
+	if w.before == nil {
+		return writeIndex(w.index, &header, w.order)
+	}
+	sum := newSummer()
+	err := writeIndex(io.MultiWriter(w.index, sum), &header, w.order)
+	w.digest = sum.digest(IndexName(w.prefix))
+	return err
+}
+
+// beforeIndex calls the hook.
+func (w *Writer) beforeIndex(ctx context.Context) error {
+	var data []FileDigest
+	if w.sums {
+		var err error
+		if data, err = w.dataDigests(ctx); err != nil {
+			return err
+		}
+	}
+	return w.before(ctx, w.digest, data)
 }
 
 // publication returns what Commit publishes.
 func (w *Writer) publication() *publication {
 	p := &publication{bucket: w.bucket, prefix: w.prefix, index: w.index}
+	if w.before != nil {
+		p.before = w.beforeIndex
+	}
 	for _, a := range w.data {
 		p.data = append(p.data, a.file)
 	}
