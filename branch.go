@@ -14,6 +14,7 @@ import (
 // restored notes that the program is now where a checkpoint is.
 func (m *Manager) restored(at place) {
 	now := m.moment()
+	m.parent = baseName(at.name)
 	m.schedule.restored(now)
 	if i := m.listed(at); i >= 0 && now.stepKnown {
 		m.list[i].Step, m.list[i].StepKnown = now.step, true

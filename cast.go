@@ -104,6 +104,9 @@ const castChunk = 1 << 14
 func (s *castSource) convert(stored, dst []byte) error {
 	from, to := s.read.entry.DType, s.read.spec.DType
 	size := from.Size()
+	if dst != nil && len(dst) != len(stored)/size*to.Size() {
+		return fmt.Errorf("%d bytes for %d elements of %v", len(dst), len(stored)/size, to)
+	}
 	for at := 0; at < len(stored)/size; at += castChunk {
 		n := min(castChunk, len(stored)/size-at)
 		t, err := tensor.New(from, tensor.Shape{int64(n)}, stored[at*size:(at+n)*size])

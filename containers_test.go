@@ -287,3 +287,16 @@ func TestRestoreNodesOfContainers(t *testing.T) {
 		t.Errorf("got %v, %v, %+v", v, c.Value(), s)
 	}
 }
+
+// Elements that were tracked by their names count.
+func TestListTrackedByName(t *testing.T) {
+	l := ckpt.NewList(scalar(1))
+	if err := l.TrackAll(func(yield func(string, ckpt.Trackable) bool) { _ = yield("1", scalar(2)) && yield("2", scalar(3)) }); err != nil {
+		t.Fatal(err)
+	}
+	l.Skip(1)
+	if err := l.Append(scalar(4)); err != nil {
+		t.Fatal(err)
+	}
+	wantKeys(t, write(t, ckpt.New(ckpt.Objects{"l": l})), "l/0", "l/1", "l/2", "l/4")
+}

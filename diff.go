@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ckpt-go/ckpt/internal/fault"
 	"github.com/ckpt-go/ckpt/objectgraph"
 )
 
@@ -38,30 +39,20 @@ func (v *View) Diff(ctx context.Context, root Trackable) (*Diff, error) {
 		return nil, err
 	}
 	d := new(Diff)
-	descendants := v.graph.Descendants()
-	d.Matched = m.byNode(descendants)
-	matched := make(map[Trackable]bool, len(d.Matched))
-	for _, object := range d.Matched {
-		matched[object] = true
-	}
-	for _, node := range descendants {
-		if d.Matched[node] == nil {
-			d.OnlyStored = append(d.OnlyStored, node)
-		}
-	}
-	for _, object := range w.objects {
-		if !matched[object] {
-			d.OnlyLive = append(d.OnlyLive, object)
-		}
-	}
+	d.compare(m, w)
 	objects, err := w.withSlots()
 	if err != nil {
 		return nil, err
 	}
 	d.Missing = unboundNames(w, objects, m.r.objects(), nil)
-	creates := make(map[int]bool, len(m.create)) // slot variables that a restore makes
+	creates := make(map[int]bool, len(m.create)) // what a restore makes: slot variables
 	for _, s := range m.create {
 		creates[s.slot] = true
+	}
+	if _, ok := root.(*Checkpoint); ok { // and the save counter
+		if node, ok := v.graph.Child(0, counterName); ok {
+			creates[node] = true
+		}
 	}
 	for _, node := range m.r.unusedNodes() {
 		if !creates[node] {
@@ -78,8 +69,31 @@ func (v *View) Diff(ctx context.Context, root Trackable) (*Diff, error) {
 		d.Renamed[guess.from] = guess.to
 	}
 	misfits, err := m.misfits(ctx, v.r.rd, m.reads)
+	if err != nil {
+		return nil, err
+	}
 	d.Misfits = append(m.foreign, misfits...)
-	return d, err
+	return d, nil
+}
+
+// compare fills in what CheckpointView.diff returns.
+func (d *Diff) compare(m *matching, w *walker) {
+	descendants := m.r.graph.Descendants()
+	d.Matched = m.byNode(descendants)
+	matched := make(map[Trackable]bool, len(d.Matched))
+	for _, object := range d.Matched {
+		matched[object] = true
+	}
+	for _, node := range descendants {
+		if d.Matched[node] == nil {
+			d.OnlyStored = append(d.OnlyStored, node)
+		}
+	}
+	for _, object := range w.objects {
+		if !matched[object] {
+			d.OnlyLive = append(d.OnlyLive, object)
+		}
+	}
 }
 
 // saverOf and savedBy say who writes an object, and who wrote a stored one.
@@ -110,16 +124,16 @@ func (d *Diff) String() string {
 		fmt.Fprintf(&b, "differs: %v\n", m)
 	}
 	for _, name := range d.Missing {
-		fmt.Fprintf(&b, "missing in the checkpoint: %s\n", name)
+		fmt.Fprintf(&b, "missing in the checkpoint: %s\n", fault.Printable(name))
 	}
 	for _, name := range d.Unused {
-		fmt.Fprintf(&b, "missing in the program: %s\n", name)
+		fmt.Fprintf(&b, "missing in the program: %s\n", fault.Printable(name))
 	}
 	for _, name := range d.Doubles {
-		fmt.Fprintf(&b, "one object in the checkpoint and two in the program: %s\n", name)
+		fmt.Fprintf(&b, "one object in the checkpoint and two in the program: %s\n", fault.Printable(name))
 	}
 	for _, from := range slices.Sorted(maps.Keys(d.Renamed)) {
-		fmt.Fprintf(&b, "likely renamed: %s is %s now\n", from, d.Renamed[from])
+		fmt.Fprintf(&b, "likely renamed: %s is %s now\n", fault.Printable(from), fault.Printable(d.Renamed[from]))
 	}
 	return b.String()
 }

@@ -31,6 +31,7 @@ type moment struct {
 	step      int64
 	stepKnown bool
 	time      time.Time // only looked at where something depends on it
+	prefix    string    // of a save of this Manager
 }
 
 func (m *Manager) moment() moment {
@@ -125,9 +126,10 @@ func passed(from, to time.Time, pause time.Duration) bool {
 
 // begin notes a save of which nothing can be told yet. ended tells how it went;
 // of one that is replaced before it is written SaveOptions.Done hears.
-func (s *schedule) begin(at moment, o *SaveOptions) (ended func(err error)) {
+func (s *schedule) begin(at moment, prefix string, o *SaveOptions) (ended func(err error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	at.prefix = prefix
 	s.pending, s.began = &at, at.time
 	ended = func(err error) { s.end(&at, err) }
 	done := o.Done
@@ -170,4 +172,14 @@ func (s *schedule) restored(at moment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.saved, s.pending = &at, nil
+}
+
+// recent is the prefix of the last save, if it was at this very step.
+func (s *schedule) recent(now moment) (prefix string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.saved == nil || !now.stepKnown || s.saved.step != now.step {
+		return ""
+	}
+	return s.saved.prefix
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/ckpt-go/ckpt/storage"
@@ -103,6 +104,7 @@ type watch struct {
 	o     IterateOptions
 	last  sight             // what was yielded last
 	known map[any]judgement // Verify: checkpoints of the last look, by identity
+	gone  []any             // Verify: those that were not there
 	notes notes
 }
 
@@ -206,7 +208,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // mostTries bounds how often one look begins again because what it found is
 // being replaced.
-const mostTries = 10
+const mostTries = 4
 
 // look tells whether the directory has a new latest checkpoint now.
 func (w *watch) look(ctx context.Context) (s sight, ok bool) {
@@ -215,8 +217,8 @@ func (w *watch) look(ctx context.Context) (s sight, ok bool) {
 	if w.o.Verify {
 		find = w.newestGood
 	}
-	for range mostTries {
-		s, ok, moved := find(ctx)
+	for try := range mostTries {
+		s, ok, moved := find(ctx, try == mostTries-1)
 		if moved {
 			continue
 		}
@@ -254,7 +256,7 @@ func (w *watch) see(ctx context.Context, at place) (s sight, ok bool) {
 }
 
 // latest is the state file's. It has moved if it went while it was looked at.
-func (w *watch) latest(ctx context.Context) (s sight, ok, moved bool) {
+func (w *watch) latest(ctx context.Context, _ bool) (s sight, ok, moved bool) {
 	at, err := w.dir.latest(ctx)
 	switch {
 	case err == nil:
@@ -273,10 +275,13 @@ type judgement struct {
 }
 
 // newestGood is what FindGood would find. It has moved if a checkpoint changed
-// or went while it was read.
-func (w *watch) newestGood(ctx context.Context) (s sight, ok, moved bool) {
+// while it was read, or one is gone that was there or not yet known of: an older
+// one counts only if that is still so at a second glance. At the last try one that
+// still changes is passed over: somebody is copying it here.
+func (w *watch) newestGood(ctx context.Context, last bool) (s sight, ok, moved bool) {
 	known := make(map[any]judgement)
-	defer func() { w.known = known }()
+	var gone []any
+	defer func() { w.known, w.gone = known, gone }()
 	for c, err := range w.dir.candidates(ctx, "", func(err error) { w.notes.add(err.Error(), err) }) {
 		if err != nil {
 			w.notes.add(err.Error(), err)
@@ -284,16 +289,24 @@ func (w *watch) newestGood(ctx context.Context) (s sight, ok, moved bool) {
 		}
 		s, ok := w.see(ctx, c.at)
 		if !ok {
+			gone = append(gone, s.id)
 			continue
 		}
 		j := w.known[s.id]
 		if j.mark != s.mark {
 			if j, ok = w.judge(ctx, s); !ok {
 				s.unpin()
+				if last && ctx.Err() == nil {
+					continue
+				}
 				return sight{}, false, ctx.Err() == nil
 			}
 		}
 		known[s.id] = j
+		if j.refusal == nil && !slices.Equal(gone, w.gone) {
+			s.unpin()
+			return sight{}, false, true
+		}
 		if j.refusal == nil {
 			return s, true, false
 		}

@@ -402,6 +402,53 @@ func (b *opens) Open(ctx context.Context, name string) (storage.File, error) {
 	return b.Bucket.Open(ctx, name)
 }
 
+// between is a bucket in which something happens after a file was read.
+type between struct {
+	storage.Bucket
+	after map[string]func()
+}
+
+func (b *between) Open(ctx context.Context, name string) (storage.File, error) {
+	f, err := b.Bucket.Open(ctx, name)
+	if act := b.after[name]; act != nil {
+		delete(b.after, name)
+		act()
+	}
+	return f, err
+}
+
+// Saves and removals between the steps of a look do not lead back to an older
+// checkpoint, and are no damage.
+func TestIterateMoves(t *testing.T) {
+	for _, verify := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			p, b := newProgram(), &between{Bucket: newMem(), after: make(map[string]func())}
+			m := newManager(t, p.Checkpoint, "", &ckpt.ManagerOptions{MaxToKeep: 1, Bucket: b.Bucket})
+			saveSteps(t, p, m, 1)
+			r, err := ckpt.Open(t.Context(), "ckpt-1", &ckpt.OpenOptions{Bucket: b.Bucket})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close() // until then retention leaves ckpt-1 alone
+			saveSteps(t, p, m, 2)
+			// Each is removed after it was found in the state file, or while it is read.
+			b.after["checkpoint"] = func() { saveSteps(t, p, m, 3) }
+			o := &ckpt.IterateOptions{Bucket: b, Verify: verify, Timeout: 3 * time.Second, Problem: func(err error) { t.Error(err) }}
+			got, err := collect(ckpt.Iterate(t.Context(), "", o), func(prefix string) {
+				if prefix == "ckpt-3" {
+					saveSteps(t, p, m, 4)
+					b.after["checkpoint"] = func() { saveSteps(t, p, m, 5) }
+					b.after["ckpt-5.index"] = func() { b.Remove(t.Context(), "ckpt-5.index"); saveSteps(t, p, m, 6) }
+				}
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			wantPrefixes(t, got, "ckpt-3", "ckpt-6")
+		})
+	}
+}
+
 // A bucket that fails for a while does not end an iteration.
 func TestIterateUnreadable(t *testing.T) {
 	for _, verify := range []bool{false, true} {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/ckpt-go/ckpt/bundle"
+	"github.com/ckpt-go/ckpt/internal/fault"
 	"github.com/ckpt-go/ckpt/objectgraph"
 	"github.com/ckpt-go/ckpt/tensor"
 )
@@ -31,8 +32,13 @@ type tensorAt struct {
 	shape tensor.Shape
 }
 
-// mostGuessed bounds the objects, and the pairs of them, that are looked at.
-const mostGuessed = 20_000
+// What is looked at for guesses: so many pairs of objects, and bytes of names on
+// either side.
+const (
+	mostGuessed    = 20_000
+	mostGuessBytes = 4 << 20
+	guessStep      = 16 // what an edge costs besides its name
+)
 
 // likelyRenamed guesses what was renamed. rd tells the stored shapes.
 func (r *restoration) likelyRenamed(w *walker, rd *bundle.Reader) []likely {
@@ -130,7 +136,7 @@ func (s *subtree) sort() {
 func (r *restoration) liveGaps(w *walker) []subtree {
 	bound := r.objects()
 	reachable := len(w.objects) - len(w.slots)
-	budget := mostGuessed
+	budget := mostGuessBytes
 	var list []subtree
 	for id := 1; id < reachable; id++ {
 		if bound[w.objects[id]] || !bound[w.objects[w.origins[id].parent]] && w.origins[id].parent != 0 {
@@ -148,27 +154,36 @@ func (r *restoration) liveGaps(w *walker) []subtree {
 // live takes up the tensors of an object of the program and of those below it
 // that are not bound either.
 func (s *subtree) live(w *walker, id int, bound map[Trackable]bool, budget *int) {
-	type visit struct {
-		id   int
-		path string
-	}
-	seen := make(map[int]bool)
-	queue := []visit{{id, ""}}
-	for ; len(queue) > 0 && *budget > 0; queue = queue[1:] {
-		v := queue[0]
-		if seen[v.id] || bound[w.objects[v.id]] {
-			continue
-		}
-		seen[v.id] = true
-		*budget--
-		if saveable, ok := w.objects[v.id].(Saveable); ok {
+	s.visit(id, budget, func(id int, path string) []objectgraph.Edge {
+		if saveable, ok := w.objects[id].(Saveable); ok {
 			for _, value := range saveable.Values() {
 				spec := value.Spec()
-				s.tensors = append(s.tensors, tensorAt{v.path + "/." + spec.Attribute, spec.DType, spec.Shape})
+				s.tensors = append(s.tensors, tensorAt{path + "/." + spec.Attribute, spec.DType, spec.Shape})
 			}
 		}
-		for _, e := range w.edges[v.id] {
-			queue = append(queue, visit{e.Node, v.path + "/" + objectgraph.Escape(e.Name)})
+		return w.edges[id]
+	}, func(id int) bool { return !bound[w.objects[id]] })
+}
+
+// visit goes over an object and those below it, as far as the budget lets it.
+func (s *subtree) visit(top int, budget *int, take func(node int, path string) []objectgraph.Edge, free func(node int) bool) {
+	type visit struct {
+		node int
+		path string
+	}
+	seen := map[int]bool{top: true}
+	queue := []visit{{top, ""}}
+	for ; len(queue) > 0; queue = queue[1:] {
+		v := queue[0]
+		for _, e := range take(v.node, v.path) {
+			if *budget -= guessStep; !seen[e.Node] && free(e.Node) {
+				*budget -= len(v.path) + len(e.Name)
+				if *budget <= 0 {
+					return
+				}
+				seen[e.Node] = true
+				queue = append(queue, visit{e.Node, v.path + "/" + objectgraph.Escape(e.Name)})
+			}
 		}
 	}
 }
@@ -176,16 +191,16 @@ func (s *subtree) live(w *walker, id int, bound map[Trackable]bool, budget *int)
 // storedGaps are the topmost stored objects with values, in themselves or below,
 // that no live object is bound to.
 func (r *restoration) storedGaps(rd *bundle.Reader) []subtree {
-	budget := mostGuessed
+	budget := mostGuessBytes
 	var list []subtree
 	for way := range ways(r.graph) {
-		if budget--; budget <= 0 {
+		if budget -= guessStep; budget <= 0 {
 			return nil
 		}
 		if r.bound[way.node] != nil || r.bound[way.parent] == nil {
 			continue
 		}
-		s := subtree{names: way.names}
+		s := subtree{names: way.names()}
 		s.stored(r, rd, way.node, &budget)
 		if s.sort(); len(s.tensors) > 0 && budget > 0 {
 			list = append(list, s)
@@ -197,31 +212,15 @@ func (r *restoration) storedGaps(rd *bundle.Reader) []subtree {
 // stored takes up the tensors of a stored object and of those below it that are
 // not bound either.
 func (s *subtree) stored(r *restoration, rd *bundle.Reader, node int, budget *int) {
-	type visit struct {
-		node int
-		path string
-	}
-	seen := make(map[int]bool)
-	queue := []visit{{node, ""}}
-	for ; len(queue) > 0 && *budget > 0; queue = queue[1:] {
-		v := queue[0]
-		if seen[v.node] || r.bound[v.node] != nil {
-			continue
-		}
-		seen[v.node] = true
-		*budget--
-		n := &r.graph.Nodes[v.node]
+	s.visit(node, budget, func(node int, path string) []objectgraph.Edge {
+		n := &r.graph.Nodes[node]
 		for _, a := range n.Attributes {
-			entry, err := rd.Entry(a.Key)
-			if err != nil {
-				continue
+			if entry, err := rd.Entry(a.Key); err == nil {
+				s.tensors = append(s.tensors, tensorAt{path + "/." + a.Name, entry.DType, entry.Shape})
 			}
-			s.tensors = append(s.tensors, tensorAt{v.path + "/." + a.Name, entry.DType, entry.Shape})
 		}
-		for _, e := range n.Children {
-			queue = append(queue, visit{e.Node, v.path + "/" + objectgraph.Escape(e.Name)})
-		}
-	}
+		return n.Children
+	}, func(node int) bool { return r.bound[node] == nil })
 }
 
 // likelyText tells guesses in an error; "" if there are none.
@@ -236,7 +235,7 @@ func likelyText(guesses []likely) string {
 			names = append(names, "…")
 			break
 		}
-		names = append(names, g.from+" is "+g.to+" now")
+		names = append(names, fault.Printable(g.from)+" is "+fault.Printable(g.to)+" now")
 	}
 	return "likely renamed: " + strings.Join(names, ", ")
 }

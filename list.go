@@ -29,10 +29,11 @@ func NewList(elements ...Trackable) *List {
 // Append tracks the next element; see Node.Track. An element that cannot be
 // tracked is not appended.
 func (l *List) Append(element Trackable) error {
-	if err := l.Track(strconv.Itoa(l.length), element); err != nil {
+	index := max(l.length, len(l.edges)) // TrackAll adds elements by name
+	if err := l.Track(strconv.Itoa(index), element); err != nil {
 		return err
 	}
-	l.length++
+	l.length = index + 1
 	return nil
 }
 
@@ -43,7 +44,7 @@ func (l *List) Skip(n int) {
 	if n < 0 {
 		panic(fmt.Sprintf("ckpt: a list cannot skip %d elements", n))
 	}
-	l.length += n
+	l.length = max(l.length, len(l.edges)) + n
 }
 
 // Replace is an error unless it changes nothing: an element of a list does not

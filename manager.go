@@ -35,7 +35,7 @@ type ManagerOptions struct {
 	// that the rules below keep, they stay in the state file's list, so that a later
 	// run with other rules can remove them.
 	KeepEverySteps int64
-	// KeepBest keeps the best checkpoints by SaveOptions.Metrics.
+	// KeepBest keeps the best checkpoints by the metrics of their Metadata.
 	KeepBest []Best
 	// Adopt says which checkpoints of earlier runs are looked after, and so removed
 	// in their turn. Zero means as in TensorFlow: those the state file lists.
@@ -97,6 +97,8 @@ type Manager struct {
 	scanned       bool
 	prepared      bool  // cleaned up behind a crash
 	stateErr      error // why the state file could not be used; nil if there is none
+
+	parent string // file name of what was restored
 
 	// What Resume found out about checkpoints of the list, by name.
 	damaged     map[string]bool

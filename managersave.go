@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"math"
 	"strconv"
-	"strings"
 
 	"github.com/ckpt-go/ckpt/bundle"
 )
@@ -50,12 +48,12 @@ func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (stri
 	if err != nil {
 		return "", err
 	}
+	as := m.saving(at, begin, o) // here: the clock is for this goroutine only
 	k, err := m.checkpoint.cut(ctx, at, o)
 	if err != nil {
 		return "", err
 	}
-	as := m.saving(at, begin, o) // here: the clock is for this goroutine only
-	ended := m.schedule.begin(begin, o)
+	ended := m.schedule.begin(begin, at.prefix, o)
 	if m.schedule.timed() {
 		defer func() { m.schedule.paid(m.now().Sub(begin.time)) }()
 	}
@@ -68,18 +66,6 @@ func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (stri
 		}
 		return err
 	})
-}
-
-// saving describes the checkpoint that a save makes.
-func (m *Manager) saving(at place, now moment, o *SaveOptions) Managed {
-	c := m.managed(strings.TrimPrefix(at.name, m.dir.base), m.seconds())
-	if now.stepKnown {
-		c.Step, c.StepKnown = now.step, true
-	}
-	if c.Metrics = maps.Clone(o.Metrics); c.Metrics == nil {
-		c.Metrics = make(map[string]float64)
-	}
-	return c
 }
 
 // number takes the next number, or the one given, and the place that goes with

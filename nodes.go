@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/ckpt-go/ckpt/bundle"
+	"github.com/ckpt-go/ckpt/internal/fault"
 	"github.com/ckpt-go/ckpt/objectgraph"
 )
 
@@ -105,7 +106,7 @@ func (m *matching) checkSelection(nodes map[int]Trackable) error {
 			}
 		}
 		if err := identity(object); err != nil {
-			return fmt.Errorf("ckpt: the object for node %d, %s of %s: %w; nothing was restored: %w", node, m.r.name(node), prefix, err, ErrMismatch)
+			return &UnmatchedError{Reason: fmt.Sprintf("ckpt: the object for node %d, %s of %s: %v; nothing was restored", node, fault.Printable(m.r.name(node)), prefix, err)}
 		}
 		if other, twice := chosen[object]; twice {
 			return fmt.Errorf("ckpt: one object is to take the values of both node %d and node %d of %s; nothing was restored", other, node, prefix)

@@ -30,7 +30,7 @@ func newOnly(from root, paths []string, prefix string) (*only, error) {
 	for _, path := range paths {
 		id, err := w.find(path)
 		if err != nil {
-			return nil, fmt.Errorf("ckpt: %s: RestoreOptions.Only: %w, nothing was restored", prefix, err)
+			return nil, fmt.Errorf("ckpt: %s: the option Only: %w, nothing was restored", prefix, err)
 		}
 		o.tops = append(o.tops, w.objects[id])
 	}

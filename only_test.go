@@ -207,3 +207,26 @@ func TestOnlyKeepsWhatWaits(t *testing.T) {
 		wantValues(t, fmt.Sprint(test.name), v, test.want)
 	}
 }
+
+// A list of structs that would grow is left as it is outside of the parts.
+func TestOnlyGrowth(t *testing.T) {
+	type item struct {
+		W []float32 `ckpt:"w"`
+	}
+	type state struct {
+		Items []item `ckpt:"items"`
+	}
+	one := func(n int) *state { return &state{make([]item, n)} }
+	full := &state{[]item{{[]float32{1}}, {[]float32{2}}, {[]float32{3}}}}
+	s := write(t, ckpt.New(ckpt.Objects{"a": ckpt.Track(full), "b": ckpt.Track(full)}))
+	a, b := one(1), one(1)
+	if _, err := s.options(t, ckpt.New(ckpt.Objects{"a": ckpt.Track(a), "b": ckpt.Track(b)}), ckpt.RestoreOptions{Only: []string{"(root).b"}}); err != nil {
+		t.Fatal(err)
+	}
+	if len(a.Items) != 1 || a.Items[0].W != nil {
+		t.Errorf("a changed: %v", a)
+	}
+	if len(b.Items) != 3 || !slices.Equal(b.Items[2].W, []float32{3}) {
+		t.Errorf("got %v, want all of b", b)
+	}
+}

@@ -89,7 +89,7 @@ func rename(graph *objectgraph.Graph, paths map[string]string, prefix string) er
 	for _, from := range slices.Sorted(maps.Keys(paths)) {
 		r, skip, err := resolveRename(graph, from, paths[from])
 		if err != nil {
-			errs = append(errs, fmt.Errorf("ckpt: %s: RestoreOptions.Rename: %w, nothing was restored", prefix, err))
+			errs = append(errs, fmt.Errorf("ckpt: %s: the option Rename: %w, nothing was restored", prefix, err))
 		} else if !skip {
 			list = append(list, r)
 		}
@@ -98,7 +98,7 @@ func rename(graph *objectgraph.Graph, paths map[string]string, prefix string) er
 		return errors.Join(errs...)
 	}
 	if err := moveEdges(graph, list); err != nil {
-		return fmt.Errorf("ckpt: %s: RestoreOptions.Rename: %w, nothing was restored", prefix, err)
+		return fmt.Errorf("ckpt: %s: the option Rename: %w, nothing was restored", prefix, err)
 	}
 	graph.SetHasValues()
 	return nil
@@ -168,20 +168,26 @@ func printedAs(graph *objectgraph.Graph, printed string) ([]string, bool) {
 	}
 	for way := range ways(graph) {
 		if way.node == node {
-			return way.names, true
+			return way.names(), true
 		}
 	}
 	return nil, false
 }
 
-// mostPaths bounds what is looked through for a "did you mean".
-const mostPaths = 10_000
+// What is looked through for a "did you mean": so many paths, so many bytes.
+const (
+	mostPaths     = 10_000
+	mostPathBytes = 4 << 20
+)
 
 // pathsOf prints the paths of the first stored objects.
 func pathsOf(graph *objectgraph.Graph) []string {
 	var paths []string
+	bytes := 0
 	for way := range ways(graph) {
-		if paths = append(paths, printPath(way.names)); len(paths) == mostPaths {
+		path := printPath(way.names())
+		paths, bytes = append(paths, path), bytes+len(path)
+		if len(paths) == mostPaths || bytes > mostPathBytes {
 			break
 		}
 	}
@@ -191,20 +197,32 @@ func pathsOf(graph *objectgraph.Graph) []string {
 // way is a shortest way from the root to a stored object.
 type way struct {
 	node, parent int
-	names        []string
+	steps        []step
+}
+
+// step is the last edge of a way.
+type step struct {
+	parent int
+	name   string
 }
 
 // longestWay cuts the ways that a hostile graph has.
 const longestWay = 1 << 10
 
+// names are those of the edges, from the root.
+func (w *way) names() []string {
+	var names []string
+	for at := w.node; at != 0 && len(names) < longestWay; at = w.steps[at].parent {
+		names = append(names, w.steps[at].name)
+	}
+	slices.Reverse(names)
+	return names
+}
+
 // ways yields the objects that edges lead to, breadth first, without the root.
 func ways(graph *objectgraph.Graph) iter.Seq[way] {
-	type step struct {
-		parent int
-		name   string
-	}
 	return func(yield func(way) bool) {
-		from := make([]step, len(graph.Nodes))
+		steps := make([]step, len(graph.Nodes))
 		seen := make([]bool, len(graph.Nodes))
 		seen[0] = true
 		queue := []int{0}
@@ -213,14 +231,9 @@ func ways(graph *objectgraph.Graph) iter.Seq[way] {
 				if seen[e.Node] {
 					continue
 				}
-				seen[e.Node], from[e.Node] = true, step{queue[i], e.Name}
+				seen[e.Node], steps[e.Node] = true, step{queue[i], e.Name}
 				queue = append(queue, e.Node)
-				var names []string
-				for at := e.Node; at != 0 && len(names) < longestWay; at = from[at].parent {
-					names = append(names, from[at].name)
-				}
-				slices.Reverse(names)
-				if !yield(way{e.Node, queue[i], names}) {
+				if !yield(way{e.Node, queue[i], steps}) {
 					return
 				}
 			}

@@ -28,21 +28,22 @@ type RestoreOptions struct {
 	// SkipSlotVariables leaves the slot variables of optimizers alone
 	// (experimental_skip_slot_variables).
 	SkipSlotVariables bool
-	// Rename is for objects that have moved or changed their names since the
-	// checkpoint was written: from paths in the checkpoint to paths in the program,
-	// each with all that hangs below, such as
-	// {"(root).model.encoder": "(root).model.enc"}. Everything else, also of other
-	// entries, is called as the program calls it: status and errors speak of new
-	// names. A path is what errors print, with each dot in a name doubled, or the
-	// beginning of a key, model/encoder, escaped as keys are. An old path the
-	// checkpoint does not have is an error, unless it has the new one already. A
-	// name-based checkpoint has no paths. TensorFlow has no such option.
+	// Rename is for objects that moved or changed their names since the checkpoint
+	// was written. It maps a path in the checkpoint to the one in the program, with
+	// all that hangs below: {"(root).model.encoder": "(root).model.enc"}. A path is
+	// what errors print, with dots in a name doubled, or the beginning of a key,
+	// model/encoder, with names escaped as in keys. Status and errors then speak of
+	// the new names. An old path that the checkpoint does not have is an error
+	// (ErrMismatch), unless it has the new one already; so is a new path that would
+	// be there twice. A name-based checkpoint has no paths: errors.ErrUnsupported.
+	// TensorFlow has no such option.
 	Rename map[string]string
-	// Cast takes stored numbers for those of another dtype: floats of any size for
-	// floats of any other, rounded to the nearest, and integers for integers and
-	// floats that hold the same numbers. Floats are never made integers. A number
-	// out of range is a *MismatchError that names tensor and element, and nothing is
-	// set. TensorFlow refuses every other dtype, as the default does.
+	// Cast takes stored numbers for those of another dtype: floats for floats of
+	// any other size, rounded to the nearest, and integers for integers or floats
+	// that hold the same number. Floats are never made integers. A number out of
+	// range, and NaN or an infinity where the dtype has none, is a *MismatchError
+	// that names tensor and element, and nothing is set, in place neither. The
+	// default is TensorFlow's: every other dtype is an error.
 	Cast bool
 	// Only restores parts of the program, the objects at these paths with all below,
 	// and leaves everything else alone, the save counter too: it counts neither as

@@ -99,6 +99,32 @@ func TestKeepEverySteps(t *testing.T) {
 	wantFiles(t, dir, filesOf("ckpt-11", "ckpt-12")...)
 }
 
+// TestKeepRulesTogether has KeepEvery beside another rule: what that keeps is
+// looked after on, though it is older than what KeepEvery preserved.
+func TestKeepRulesTogether(t *testing.T) {
+	dir := t.TempDir()
+	c := &clock{1000000}
+	o := ckpt.ManagerOptions{MaxToKeep: 1, KeepEvery: time.Hour, KeepEverySteps: 2, Now: c.now}
+	for range 2 { // two runs
+		p := newProgram()
+		m := newManager(t, p.Checkpoint, dir, &o)
+		if _, err := m.Resume(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		for range 4 {
+			c.seconds += 1000
+			saveSteps(t, p, m, c.seconds)
+		}
+	}
+	p := newProgram()
+	m := newManager(t, p.Checkpoint, dir, &o)
+	wantManaged(t, m, "ckpt-2", "ckpt-6", "ckpt-8") // 4 is preserved for good
+	wantFiles(t, dir, filesOf("ckpt-2", "ckpt-4", "ckpt-6", "ckpt-8")...)
+	if s := readState(t, dir, nil); s.Timestamps[0] >= s.LastPreserved {
+		t.Errorf("state: got %+v, want ckpt-2 to be older than the last preserved one", s)
+	}
+}
+
 // TestKeepEveryStepsByNumber has numbers that are steps, and no counter.
 func TestKeepEveryStepsByNumber(t *testing.T) {
 	dir := t.TempDir()
@@ -135,7 +161,7 @@ func TestKeepBest(t *testing.T) {
 	for i, loss := range []float64{5, 3, 4, 1, 6, 2} {
 		p.setStep(int64(i))
 		metrics := map[string]float64{"loss": loss}
-		if _, err := m.Save(t.Context(), &ckpt.SaveOptions{Metrics: metrics, Background: i%2 == 1}); err != nil {
+		if _, err := m.Save(t.Context(), &ckpt.SaveOptions{Metadata: &ckpt.Metadata{Metrics: metrics}, Background: i%2 == 1}); err != nil {
 			t.Fatal(err)
 		}
 		clear(metrics) // the Manager has its own
@@ -148,11 +174,80 @@ func TestKeepBest(t *testing.T) {
 	if diff := cmp.Diff(got, want); diff != "" {
 		t.Errorf("(-got +want):\n%s", diff)
 	}
-	// What an earlier run measured is not known: it stays.
+	want = append(filesOf("ckpt-4", "ckpt-6"), "ckpt-4.meta.json", "ckpt-6.meta.json")
+	slices.Sort(want)
+	wantFiles(t, dir, want...)
+
+	// A later run reads what this one measured.
 	p = newProgram()
 	m = newManager(t, p.Checkpoint, dir, &ckpt.ManagerOptions{MaxToKeep: 1, KeepBest: []ckpt.Best{{Metric: "loss", Count: 1}}})
+	if diff := cmp.Diff(planOf(t, m), []string{"ckpt-4 keep: loss 1, number 1 of the lowest 1", "ckpt-6 keep: one of the newest 1"}); diff != "" {
+		t.Errorf("(-got +want):\n%s", diff)
+	}
 	saveSteps(t, p, m, 7, 8)
-	wantManaged(t, m, "ckpt-4", "ckpt-6", "ckpt-8")
+	wantManaged(t, m, "ckpt-4", "ckpt-8")
+
+	// What cannot be read may be anything: it stays.
+	writeFile(t, filepath.Join(dir, "ckpt-4.meta.json"), []byte("{"))
+	p = newProgram()
+	saveSteps(t, p, newManager(t, p.Checkpoint, dir, &ckpt.ManagerOptions{MaxToKeep: 1}), 9)
+	wantFiles(t, dir, append(filesOf("ckpt-4", "ckpt-9")[:3], "ckpt-4.meta.json", "ckpt-9.data-00000-of-00001", "ckpt-9.index")...)
+}
+
+// TestPinned pins a checkpoint when it is saved, another one later, beside the
+// Manager.
+func TestPinned(t *testing.T) {
+	dir := t.TempDir()
+	p := newProgram()
+	o := &ckpt.ManagerOptions{MaxToKeep: 1, Step: p.step.Value}
+	m := newManager(t, p.Checkpoint, dir, o)
+	pin := &ckpt.SaveOptions{Metadata: &ckpt.Metadata{Pinned: true}}
+	p.setStep(10)
+	if _, err := m.Save(t.Context(), pin); err != nil {
+		t.Fatal(err)
+	}
+	saveSteps(t, p, m, 20, 30)
+	wantManaged(t, m, "ckpt-1", "ckpt-3")
+	if pin.Metadata.Step != nil {
+		t.Error("Save changed its options")
+	}
+	if got, err := ckpt.ReadMetadata(t.Context(), filepath.Join(dir, "ckpt-1"), nil); err != nil || *got.Step != 10 || got.Parent != "" {
+		t.Errorf("metadata: got %+v, %v, want step 10", got, err)
+	}
+
+	p = newProgram()
+	o.Step = p.step.Value
+	m = newManager(t, p.Checkpoint, dir, o)
+	if _, err := m.Resume(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	p.setStep(40)
+	if _, err := m.Save(t.Context(), pin); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ckpt.ReadMetadata(t.Context(), filepath.Join(dir, "ckpt-4"), nil); err != nil || *got.Step != 40 || got.Parent != "ckpt-3" {
+		t.Errorf("metadata: got %+v, %v, want step 40, from ckpt-3", got, err)
+	}
+	saveSteps(t, p, m, 50)
+	wantManaged(t, m, "ckpt-1", "ckpt-4", "ckpt-5")
+
+	// Another program pins ckpt-5 and takes the pin of ckpt-1 away.
+	removeFile(t, filepath.Join(dir, "ckpt-1.meta.json"))
+	other := newProgram()
+	if _, err := other.Restore(t.Context(), filepath.Join(dir, "ckpt-5"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Write(t.Context(), filepath.Join(dir, "ckpt-5"), pin); err != nil {
+		t.Fatal(err)
+	}
+	saveSteps(t, p, m, 60)
+	wantManaged(t, m, "ckpt-1", "ckpt-4", "ckpt-5", "ckpt-6") // ckpt-1 until the next run
+	m = newManager(t, p.Checkpoint, dir, o)
+	saveSteps(t, p, m, 70)
+	wantManaged(t, m, "ckpt-4", "ckpt-5", "ckpt-7")
+	if fileExists(filepath.Join(dir, "ckpt-1.index")) {
+		t.Error("ckpt-1 stays without its pin")
+	}
 }
 
 // TestRulesKeepTheStateFile checks that rules that keep nothing change no byte of

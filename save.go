@@ -42,9 +42,6 @@ type SaveOptions struct {
 	// written: those of the objects, the save counter's and PythonState's too, and
 	// last the object graph, whose key is objectgraph.Key. Nil is one group.
 	Shard func(key string, spec Spec) (group string)
-	// Metrics are what was measured, such as the loss, for ManagerOptions.KeepBest.
-	// A Checkpoint without a Manager has no use for them.
-	Metrics map[string]float64
 	// Background returns as soon as the values of this moment are held, and
 	// writes them beside the program, which may change everything at once
 	// (enable_async). The files exist, and survive a power loss, when Wait has

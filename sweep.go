@@ -16,7 +16,7 @@ func (m *Manager) Plan(ctx context.Context) ([]Verdict, error) {
 	if err := m.checkpoint.join(ctx); err != nil {
 		return nil, err
 	}
-	verdicts, _ := m.plan()
+	verdicts, _ := m.plan(ctx)
 	for i := range verdicts {
 		verdicts[i].Metrics = maps.Clone(verdicts[i].Metrics)
 	}
@@ -24,7 +24,10 @@ func (m *Manager) Plan(ctx context.Context) ([]Verdict, error) {
 }
 
 // plan asks the rules.
-func (m *Manager) plan() (verdicts []Verdict, last float64) {
+func (m *Manager) plan(ctx context.Context) (verdicts []Verdict, last float64) {
+	if m.rules.MaxToKeep != KeepAll {
+		m.learn(ctx)
+	}
 	list := make([]Managed, len(m.list))
 	for i, c := range m.list {
 		c.InUse = isPinned(m.dir.at(c.Name))
@@ -38,7 +41,7 @@ func (m *Manager) plan() (verdicts []Verdict, last float64) {
 // cannot be removed does not fail the save that was done; it is tried again
 // after the next one.
 func (m *Manager) sweep(ctx context.Context) error {
-	verdicts, last := m.plan()
+	verdicts, last := m.plan(ctx)
 	var kept []Managed
 	for i, v := range verdicts {
 		switch v.Action {
@@ -63,14 +66,20 @@ func (m *Manager) sweep(ctx context.Context) error {
 // discard removes a checkpoint and reports whether it is done with.
 func (m *Manager) discard(ctx context.Context, name string) bool {
 	at := m.dir.at(name)
+	if m.pinned(ctx, at) {
+		return false
+	}
 	err := bundle.Remove(ctx, at.bucket, at.name)
-	if err == nil {
-		return true
-	}
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case err == nil:
+	case errors.Is(err, fs.ErrNotExist):
 		m.log.Info("gone already", "checkpoint", name)
-		return true
+	default:
+		m.log.Warn("could not remove a checkpoint", "checkpoint", name, "error", err)
+		return false
 	}
-	m.log.Warn("could not remove a checkpoint", "checkpoint", name, "error", err)
-	return false
+	if err := dropMetadata(ctx, at); err != nil {
+		m.log.Warn("could not remove the metadata of a checkpoint", "checkpoint", name, "error", err)
+	}
+	return true
 }

@@ -1,13 +1,17 @@
 package ckpt_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"log"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ckpt-go/ckpt"
 	"github.com/ckpt-go/ckpt/objectgraph"
+	"github.com/ckpt-go/ckpt/storage/mem"
 )
 
 func TestTable(t *testing.T) {
@@ -144,4 +148,26 @@ func TestTableCast(t *testing.T) {
 	if v, ok := to.Lookup(-3); !ok || v != 1.5 || to.Len() != 1 {
 		t.Errorf("got %v, %v, %d entries", v, ok, to.Len())
 	}
+}
+
+func ExampleTable() {
+	words := ckpt.NewTable[string, int64]()
+	words.Insert("one", 1)
+	words.Insert("two", 2)
+	checkpoint := ckpt.New(ckpt.Objects{"words": words})
+	options := &ckpt.SaveOptions{Bucket: mem.New()}
+	prefix, err := checkpoint.Write(context.Background(), "table", options)
+	if err != nil {
+		log.Fatal(err)
+	}
+	words.Remove("one")
+	if _, err := checkpoint.Read(context.Background(), prefix, &ckpt.RestoreOptions{Bucket: options.Bucket}); err != nil {
+		log.Fatal(err)
+	}
+	for word, number := range words.All() {
+		fmt.Println(word, number)
+	}
+	// Output:
+	// one 1
+	// two 2
 }

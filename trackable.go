@@ -50,7 +50,7 @@ type InPlace interface {
 // Spec describes a tensor of the program.
 type Spec struct {
 	Attribute string       // VariableValue for a variable; holds neither "." nor "/"
-	DType     tensor.DType // checked exactly, nothing is cast
+	DType     tensor.DType // checked exactly, unless RestoreOptions.Cast is set
 	Shape     tensor.Shape // nil is a scalar; a dimension of −1 accepts any length
 	Suffix    string       // goes behind the attribute in the key, where one attribute has several tensors: "-keys" of a hash table's "table"
 	FullName  string       // the variable's name for TensorFlow's name-based readers; may repeat

@@ -199,6 +199,14 @@ func TestViewDiffFindings(t *testing.T) {
 	}
 }
 
+// The save counter, which Restore makes, is not missing in a program that has none.
+func TestViewDiffCounter(t *testing.T) {
+	d, err := save(t, ckpt.New(ckpt.Objects{"a": scalar(1)})).view(t).Diff(t.Context(), ckpt.New(ckpt.Objects{"a": scalar(0)}))
+	if err != nil || !d.Fits() || !slices.Equal(d.OnlyStored, []int{2}) {
+		t.Errorf("got %v, %v; want that it fits, and node 2 only in the checkpoint", d, err)
+	}
+}
+
 // A look leaves no trace: what an older restore left waiting is set later as if
 // nobody had looked.
 func TestViewLeavesNoTrace(t *testing.T) {

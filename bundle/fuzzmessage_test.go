@@ -149,6 +149,8 @@ func FuzzEntry(f *testing.F) {
 	})
 	f.Add(unhex(f, "08 01 12 08 12 02 08 03 12 02 08 02 18 01 20 80 01 28 18 35 d8 ea 82 a2"))
 	f.Add(unhex(f, "08 01 12 04 12 02 08 04 3a 04 0a 02 10 02 3a 06 0a 04 08 02 10 02"))
+	f.Add(unhex(f, "3a 0e 0a 0c 08 01 10 fe ff ff ff ff ff ff ff 7f")) // ends at the greatest int64
+	f.Add(unhex(f, "3a 0e 0a 0c 08 01 10 ff ff ff ff ff ff ff ff 7f")) // behind it
 	f.Add(unhex(f, "08 01 12 02 18 01 12 07 12 05 08 03 12 01 78 7a 01 78 18 ff ff ff ff ff ff ff ff ff 01"))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		want, sound := naiveEntry(p)
@@ -203,6 +205,8 @@ func naiveHeader(p []byte) (h bundle.Header, ok bool) {
 						}
 						h.BadConsumers, rest = append(h.BadConsumers, int32(v)), rest[n:]
 					}
+				default:
+					h.UnknownVersion = append(h.UnknownVersion, f.raw...)
 				}
 			}
 		default:
@@ -214,7 +218,7 @@ func naiveHeader(p []byte) (h bundle.Header, ok bool) {
 
 func equalHeaders(a, b bundle.Header) bool {
 	return a.NumShards == b.NumShards && a.BigEndian == b.BigEndian && a.Producer == b.Producer && a.MinConsumer == b.MinConsumer &&
-		slices.Equal(a.BadConsumers, b.BadConsumers) && bytes.Equal(a.Unknown, b.Unknown)
+		slices.Equal(a.BadConsumers, b.BadConsumers) && bytes.Equal(a.Unknown, b.Unknown) && bytes.Equal(a.UnknownVersion, b.UnknownVersion)
 }
 
 // FuzzHeader compares DecodeHeader with naiveHeader, looks for headers that do
@@ -227,6 +231,7 @@ func FuzzHeader(f *testing.F) {
 	})
 	f.Add(unhex(f, "08 02 10 01 1a 09 08 02 10 01 1a 03 05 80 01 7a 01 78"))
 	f.Add(unhex(f, "08 01 1a 02 10 02 1a 04 18 01 18 02"))
+	f.Add(unhex(f, "08 81 80 80 80 10 10 81 80 80 80 10"))
 	f.Add(unhex(f, "08 01 1a 0b 08 ff ff ff ff ff ff ff ff ff 01"))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		want, sound := naiveHeader(p)

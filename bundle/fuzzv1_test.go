@@ -2,6 +2,7 @@ package bundle_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/storage/mem"
+	"github.com/ckpt-go/ckpt/table"
 	"github.com/ckpt-go/ckpt/tensor"
 )
 
@@ -54,10 +56,12 @@ func FuzzV1(f *testing.F) {
 			prefix = "p-?????-of-00002"
 			names = []string{"p-00000-of-00002", "p-00001-of-00002"}
 		}
+		want := map[string]*naiveV1{}
 		for i, name := range names {
 			file := bytes.Clone([][]byte{first, second}[i])
 			repairTable(file)
 			put(t, b, name, file)
+			addNaiveV1(want, file)
 		}
 		size := uint64(len(first) + len(second))
 		var r *bundle.Reader
@@ -82,6 +86,7 @@ func FuzzV1(f *testing.F) {
 			last = item.Key
 			n++
 			readV1Item(t, r, item, size)
+			want[item.Key].compare(t, r, item)
 		}
 	})
 }
@@ -127,6 +132,126 @@ func readV1Item(t *testing.T, r *bundle.Reader, item bundle.Item, size uint64) {
 	into := make([]byte, e.Size)
 	if err := r.ReadInto(t.Context(), item.Key, into); err != nil || !bytes.Equal(into, v.Bytes()) {
 		t.Errorf("%q: ReadInto: got %x, %v, want %x", item.Key, into, err, v.Bytes())
+	}
+}
+
+// naiveV1 is what the files say of one tensor.
+type naiveV1 struct {
+	listed int      // slices
+	values [][]byte // of each stored slice of numbers
+	sound  bool     // all of them can be decoded
+}
+
+// addNaiveV1 goes through a file, as far as it is sound.
+func addNaiveV1(tensors map[string]*naiveV1, file []byte) {
+	r, err := table.NewReader(bytes.NewReader(file), int64(len(file)), nil)
+	if err != nil {
+		return
+	}
+	list, _, _ := r.Get(nil)
+	saved, _ := naiveMessage(list)
+	for _, meta := range saved {
+		inner, _ := naiveMessage(meta.p)
+		for _, f := range inner {
+			if !meta.is(1, 2) || !f.is(1, 2) {
+				continue
+			}
+			fields, _ := naiveMessage(f.p)
+			var name string
+			var d tensor.DType
+			var parts []bundle.Slice
+			for _, f := range fields {
+				switch {
+				case f.is(1, 2):
+					name = string(f.p)
+				case f.is(3, 0):
+					d = tensor.DType(int32(f.v))
+				case f.is(4, 2):
+					s, _ := naiveSlice(f.p)
+					parts = append(parts, s)
+				}
+			}
+			if tensors[name] == nil {
+				tensors[name] = &naiveV1{sound: true}
+			}
+			tensors[name].listed += len(parts)
+			for _, s := range parts {
+				value, _, _ := r.Get([]byte(bundle.EncodeSliceKey(name, s)))
+				data, ok := naiveNumbers(value, d)
+				tensors[name].values = append(tensors[name].values, data)
+				tensors[name].sound = tensors[name].sound && ok
+			}
+		}
+	}
+}
+
+// naiveNumbers decodes the values of a stored slice of numbers.
+func naiveNumbers(value []byte, d tensor.DType) (data []byte, ok bool) {
+	number := map[tensor.DType]uint64{tensor.Float32: 5, tensor.Float64: 6, tensor.Complex64: 9, tensor.Int64: 10, tensor.Bool: 11, tensor.Complex128: 12, tensor.Float16: 13}[d]
+	if number == 0 {
+		number = 7
+	}
+	var proto []naiveField
+	saved, ok := naiveMessage(value)
+	for _, f := range saved {
+		inner, sound := naiveMessage(f.p)
+		ok = ok && (sound || !f.is(2, 2))
+		for _, g := range inner {
+			if f.is(2, 2) && g.is(3, 2) {
+				proto, sound = naiveMessage(g.p)
+			}
+		}
+		ok = ok && (sound || !f.is(2, 2))
+	}
+	varints := func(p []byte) {
+		for len(p) > 0 {
+			v, n := binary.Uvarint(p)
+			ok = ok && n > 0
+			if d == tensor.Bool && v != 0 {
+				v = 1
+			}
+			data = append(data, binary.LittleEndian.AppendUint64(nil, v)[:d.Size()]...)
+			p = p[max(n, 1):]
+		}
+	}
+	for _, f := range proto {
+		fixed := map[uint64]uint64{5: 5, 9: 5, 6: 1, 12: 1}[number] // wire types, else 0
+		switch {
+		case f.is(number, 2) && fixed != 0:
+			data = append(data, f.p...)
+		case f.is(number, 2):
+			varints(f.p)
+		case fixed != 0 && f.is(number, fixed):
+			size := map[uint64]int{5: 4, 1: 8}[fixed]
+			data = append(data, f.raw[len(f.raw)-size:]...)
+		case fixed == 0 && f.is(number, 0):
+			varints(binary.AppendUvarint(nil, f.v))
+		}
+	}
+	return data, ok
+}
+
+// compare holds what was read against what the files say.
+func (n *naiveV1) compare(t *testing.T, r *bundle.Reader, item bundle.Item) {
+	t.Helper()
+	elements, _ := item.Entry.Shape.Elements()
+	if n == nil || elements > 0 && len(item.Entry.Slices) > n.listed || len(item.Entry.Slices) == 0 && elements > 0 && n.listed != 1 {
+		t.Errorf("%q: %d slices, the files list %+v", item.Key, len(item.Entry.Slices), n)
+		return
+	}
+	v, err := r.Tensor(t.Context(), item.Key)
+	if len(n.values) == 1 && len(item.Entry.Slices) == 0 && item.Entry.DType.Fixed() && n.sound && item.Entry.Size == int64(len(n.values[0])) && errors.Is(err, bundle.ErrCorrupt) {
+		t.Errorf("%q: got %v, the file holds %x", item.Key, err, n.values[0])
+	}
+	if err != nil || !v.DType().Fixed() || elements == 0 {
+		return
+	}
+	total := 0
+	for _, p := range n.values {
+		total += len(p)
+	}
+	if total != len(v.Bytes()) || len(n.values) == 1 && !bytes.Equal(n.values[0], v.Bytes()) {
+		t.Errorf("%q: got %x, the files hold %x", item.Key, v.Bytes(), n.values)
 	}
 }
 

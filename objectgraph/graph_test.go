@@ -243,6 +243,27 @@ func TestChildLastWins(t *testing.T) {
 	}
 }
 
+// TestSlotOfSlot names slot variables that have slots: by the path that leads
+// there, from both Path and Names.
+func TestSlotOfSlot(t *testing.T) {
+	g := &objectgraph.Graph{Nodes: []node{
+		{Children: []edge{{Name: "o", Node: 1}, {Name: "v", Node: 2}}},
+		{Slots: []objectgraph.SlotVariable{{Name: "m", Original: 2, Node: 3}}},
+		{},
+		{Slots: []objectgraph.SlotVariable{{Name: "n", Original: 3, Node: 4}, {Name: "r", Original: 4, Node: 0}}},
+		{},
+	}}
+	want := []string{"node 3's state 'r' for node 4", "(root).o", "(root).v", "(root).o's state 'm' for (root).v", "node 3's state 'n' for node 3"}
+	if got := g.Names(); !slices.Equal(got, want) {
+		t.Errorf("Names: got %q, want %q", got, want)
+	}
+	for i := range g.Nodes {
+		if got := g.Path(i); got != want[i] {
+			t.Errorf("Path(%d): got %q, want %q", i, got, want[i])
+		}
+	}
+}
+
 func TestDescendants(t *testing.T) {
 	g := &objectgraph.Graph{Nodes: []node{
 		{Children: []edge{{Name: "late", Node: 3}, {Name: "self", Node: 0}, {Name: "early", Node: 1}}},

@@ -2,6 +2,7 @@ package objectgraph
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -181,10 +182,13 @@ func (g *Graph) Names() []string {
 			names[i] = fallbackName(i)
 		}
 	}
+	// Slot variables with slots do not exist; named after each other, they would
+	// have names that double at every step.
+	paths := slices.Clone(names)
 	for i := range g.Nodes {
 		for _, s := range g.Nodes[i].Slots {
-			if size := len(names[i]) + len(s.Name) + len(names[s.Original]) + 16; size <= budget {
-				names[s.Node] = slotName(names[i], s.Name, names[s.Original])
+			if size := len(paths[i]) + len(s.Name) + len(paths[s.Original]) + 16; size <= budget {
+				names[s.Node] = slotName(paths[i], s.Name, paths[s.Original])
 				budget -= size
 			}
 		}

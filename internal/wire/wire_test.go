@@ -165,6 +165,7 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte("\x0a\x16\x0a\x10\x08\x01\x12\x0csave_counter*\x02\x08\x01"), uint8(0))
 	f.Add([]byte("\x0a\x09\x0a\x01i\x12\x00\x18\x03\x22\x00\x0a\x11\x0a\x01w\x12\x04\x12\x02\x08\x02\x18\x01\x22\x04\x0a\x02\x10\x02\x12\x02\x08\x01"), uint8(2))
 	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), uint8(1))
+	f.Add([]byte("\x81\x80\x80\x80\x80\x00"), uint8(0))
 	f.Add([]byte("\x80\x80\x80\x80\x10\x09\x01\x02\x03\x04\x05\x06\x07\x08"), uint8(0))
 	f.Fuzz(func(t *testing.T, b []byte, first uint8) {
 		given := bytes.Clone(b)
@@ -172,6 +173,10 @@ func FuzzReader(f *testing.F) {
 		d := wire.NewDecoder(b)
 		if got := d.Uvarint(); ok != (d.Err() == nil) || got != want || d.Offset() != n {
 			t.Fatalf("Uvarint: got %d in %d bytes, %v, want %d in %d, %v", got, d.Offset(), d.Err(), want, n, ok)
+		}
+		d = wire.NewDecoder(b)
+		if got := d.Uvarint32(); (d.Err() == nil) != (ok && n <= 5 && want <= math.MaxUint32) || d.Err() == nil && uint64(got) != want {
+			t.Fatalf("Uvarint32: got %d, %v, want %d in %d bytes, %v", got, d.Err(), want, n, ok)
 		}
 		d = wire.NewDecoder(b)
 		if p := d.LenBytes(); (d.Err() == nil) != (ok && want <= uint64(len(b)-n)) || uint64(len(p)) > want || d.Err() == nil && !bytes.Equal(p, b[n:n+int(want)]) {

@@ -1,0 +1,80 @@
+package ckpt
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+)
+
+// saving describes the checkpoint that a save makes, to retention and, where its
+// metadata says something, to those who come later: the options get what the
+// Manager knows.
+func (m *Manager) saving(at place, now moment, o *SaveOptions) Managed {
+	c := m.managed(at.name[len(m.dir.base):], m.seconds())
+	if now.stepKnown {
+		c.Step, c.StepKnown = now.step, true
+	}
+	c.Metrics = make(map[string]float64)
+	if o.Metadata != nil {
+		c.tell(o.Metadata)
+	}
+	if o.Metadata.says() || o.Digests {
+		var own Metadata
+		if o.Metadata != nil {
+			own = *o.Metadata
+		}
+		if own.Step == nil && now.stepKnown {
+			own.Step = new(now.step)
+		}
+		if own.Parent == "" {
+			own.Parent = m.parent
+		}
+		o.Metadata = &own
+	}
+	return c
+}
+
+// tell takes over what metadata says.
+func (c *Managed) tell(of *Metadata) {
+	if of.Step != nil {
+		c.Step, c.StepKnown = *of.Step, true
+	}
+	c.Pinned = of.Pinned
+	if c.Metrics = maps.Clone(of.Metrics); c.Metrics == nil {
+		c.Metrics = make(map[string]float64)
+	}
+}
+
+// learn reads what the metadata of earlier runs' checkpoints says, once. What
+// cannot be read stays unknown.
+func (m *Manager) learn(ctx context.Context) {
+	for i := range m.list {
+		c := &m.list[i]
+		if c.Metrics != nil {
+			continue
+		}
+		switch said, err := readMetadata(ctx, m.dir.at(c.Name)); {
+		case err == nil:
+			c.tell(said)
+		case errors.Is(err, fs.ErrNotExist):
+			c.Metrics = make(map[string]float64)
+		default:
+			m.log.Warn("the metadata of a checkpoint cannot be read", "checkpoint", c.Name, "error", err)
+		}
+	}
+}
+
+// pinned tells whether a checkpoint is pinned now, by whoever it was. So it is
+// while that cannot be told.
+func (m *Manager) pinned(ctx context.Context, at place) bool {
+	said, err := readMetadata(ctx, at)
+	if err == nil {
+		return said.Pinned
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	m.log.Warn("a checkpoint stays, because its metadata cannot be read and may pin it", "checkpoint", at.prefix, "error", err)
+	return true
+}
