@@ -106,6 +106,12 @@
 //   - A path that ends in .index or .data-… means its checkpoint. TensorFlow
 //     restores nothing from the first, silently.
 //   - Lists only grow: TensorFlow refuses to save a list whose elements moved.
+//     Keys of a Map are never deleted; TensorFlow goes on saving them as ghosts.
+//   - A Table keeps the order of the program or of the file; TensorFlow's tables
+//     have their own.
+//   - A value that does not fit is an error where it waits in a list or map, too.
+//   - RestoreNodes sets all nodes or none. RestoreOptions.Rename, Cast and Only
+//     have no counterpart.
 //   - What Save returned is on the disk, an existing checkpoint of that name is
 //     replaced whole or not at all, and a save that fails leaves no files.
 //   - A Manager numbers above every number in its directory instead of

@@ -11,7 +11,8 @@ import (
 )
 
 func newVerify(s *call) *cobra.Command {
-	return &cobra.Command{
+	digests := false
+	cmd := &cobra.Command{
 		Use:   "verify PATH|DIR",
 		Short: "Check every byte of a checkpoint, or of all in a directory",
 		Long: `Read every byte of a checkpoint and compare it with its checksums; check the index
@@ -25,14 +26,18 @@ graph, state, unsupported.`,
   ckpt verify --json model | jq '.checkpoints[] | select(.ok | not)'`,
 		Args: exactly("PATH or DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runVerify(cmd.Context(), s, args[0])
+			return runVerify(cmd.Context(), s, args[0], digests)
 		},
 	}
+	cmd.Flags().BoolVar(&digests, "digests", false, "compare the SHA-256 in PATH.meta.json, too; one that is not there is a problem")
+	return cmd
 }
 
-func runVerify(ctx context.Context, s *call, path string) error {
+func runVerify(ctx context.Context, s *call, path string, digests bool) error {
 	p := newProgress(s)
-	list, err := ckpt.VerifyAll(ctx, path, s.verifyOptions(p))
+	o := s.verifyOptions(p)
+	o.Digests = digests
+	list, err := ckpt.VerifyAll(ctx, path, o)
 	p.clear()
 	if err != nil {
 		return err
