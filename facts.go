@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"slices"
 )
 
 // saving describes the checkpoint that a save makes, to retention and, where its
@@ -66,15 +67,24 @@ func (m *Manager) learn(ctx context.Context) {
 }
 
 // pinned tells whether a checkpoint is pinned now, by whoever it was. So it is
-// while that cannot be told.
-func (m *Manager) pinned(ctx context.Context, at place) bool {
-	said, err := readMetadata(ctx, at)
+// while that cannot be told. The metadata of a damaged one may fit its index no
+// longer, and counts all the same.
+func (m *Manager) pinned(ctx context.Context, name string) bool {
+	at := m.dir.at(name)
+	var all []*Metadata
+	var err error
+	if m.damaged[name] {
+		all, err = loadMetadata(ctx, at)
+	} else {
+		all = make([]*Metadata, 1)
+		all[0], err = readMetadata(ctx, at)
+	}
 	if err == nil {
-		return said.Pinned
+		return slices.ContainsFunc(all, func(said *Metadata) bool { return said.Pinned })
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return false
 	}
-	m.log.Warn("a checkpoint stays, because its metadata cannot be read and may pin it", "checkpoint", at.prefix, "error", err)
+	m.log.Warn("a checkpoint stays, because its metadata cannot be read and may pin it", "checkpoint", name, "error", err)
 	return true
 }

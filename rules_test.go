@@ -250,6 +250,26 @@ func TestPinned(t *testing.T) {
 	}
 }
 
+// TestPinnedDamaged damages a pinned checkpoint so that its metadata fits it no
+// longer: it stays.
+func TestPinnedDamaged(t *testing.T) {
+	for _, file := range []string{".index", ".data-00000-of-00001"} {
+		dir := savedDir(t, 1)
+		p := newProgram()
+		m := newManager(t, p.Checkpoint, dir, nil)
+		if _, err := m.SaveNumber(t.Context(), 2, &ckpt.SaveOptions{Metadata: &ckpt.Metadata{Pinned: true}}); err != nil {
+			t.Fatal(err)
+		}
+		cutFile(t, filepath.Join(dir, "ckpt-2"+file), 10)
+		p, m, r := resume(t, dir)
+		if len(r.Refused) != 1 {
+			t.Fatalf("Refused: got %v", r.Refused)
+		}
+		saveSteps(t, p, m, 3)
+		wantManaged(t, m, "ckpt-1", "ckpt-2", "ckpt-3")
+	}
+}
+
 // TestRulesKeepTheStateFile checks that rules that keep nothing change no byte of
 // it.
 func TestRulesKeepTheStateFile(t *testing.T) {

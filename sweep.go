@@ -65,10 +65,10 @@ func (m *Manager) sweep(ctx context.Context) error {
 
 // discard removes a checkpoint and reports whether it is done with.
 func (m *Manager) discard(ctx context.Context, name string) bool {
-	at := m.dir.at(name)
-	if m.pinned(ctx, at) {
+	if m.pinned(ctx, name) {
 		return false
 	}
+	at := m.dir.at(name)
 	err := bundle.Remove(ctx, at.bucket, at.name)
 	switch {
 	case err == nil:
