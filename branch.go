@@ -58,7 +58,7 @@ func (a *attempts) chosen(ctx context.Context) (*Resumed, error) {
 	if refusal != nil {
 		return nil, unusable(fmt.Errorf("ckpt: ResumeOptions.Prefix asks for this checkpoint, and no other is tried: %w", refusal), a.overwritten)
 	}
-	a.m.branch(at)
+	a.m.branch(ctx, at)
 	return a.resumed, nil
 }
 
@@ -81,21 +81,59 @@ func (m *Manager) choose(ctx context.Context, prefix string) (place, error) {
 }
 
 // branch marks what is newer than the checkpoint to go on from. If that is not
-// in the list, its number tells; without one all are.
-func (m *Manager) branch(at place) {
+// in the list, its number tells; without one all are. A checkpoint of a line that
+// was left takes its line up again.
+func (m *Manager) branch(ctx context.Context, at place) {
+	m.learn(ctx)
 	position := m.listed(at)
 	name, inside := strings.CutPrefix(at.name, m.dir.base)
 	number, own := numberOf(name, m.name)
 	own = own && inside && m.dir.at(name).identityOf() == at.identityOf()
+	left := m.branchOf(ctx, at)
 	m.otherBranch = make(map[string]bool)
 	for i, c := range m.list {
 		older := i <= position
 		if position < 0 {
 			older = own && c.Number < number
 		}
-		if !older {
+		switch {
+		case !older:
 			m.otherBranch[c.Name] = true
 			m.log.Info("on another branch from now on", "checkpoint", c.Name)
+		case c.OtherBranch && left != "" && m.branchOf(ctx, m.dir.at(c.Name)) == left:
+			m.otherBranch[c.Name] = false
+		}
+	}
+}
+
+// branchOf is what the metadata of a checkpoint says, "" if it says nothing.
+func (m *Manager) branchOf(ctx context.Context, at place) string {
+	said, err := readMetadata(ctx, at)
+	if err != nil {
+		return ""
+	}
+	return said.Branch
+}
+
+// noteBranches lets later runs know what this one chose, once it has a checkpoint of
+// its own. It is best effort: this run knows.
+func (m *Manager) noteBranches(ctx context.Context) {
+	if m.branchesNoted {
+		return
+	}
+	m.branchesNoted = true
+	for name, other := range m.otherBranch {
+		at := m.dir.at(name)
+		if other == (m.branchOf(ctx, at) != "") {
+			continue
+		}
+		err := updateMetadata(ctx, at, func(said *Metadata) {
+			if said.Branch = ""; other {
+				said.Branch = m.latest
+			}
+		})
+		if err != nil {
+			m.log.Warn("later runs will not know that a checkpoint is on another branch", "checkpoint", name, "error", err)
 		}
 	}
 }

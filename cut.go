@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/tensor"
@@ -117,39 +118,37 @@ func (k *cut) hold(memory []byte) {
 	k.memory = memory
 }
 
-// worthwhile is how many bytes a core must have to copy before it is asked to.
-const worthwhile = 1 << 20
+// atOnce is how much a core copies at a time.
+const atOnce = 4 << 20
 
-// copyPlain copies the bytes of what lies in one piece, on all cores: one core
-// alone does not move as much as the memory can.
+// copyPlain copies the bytes of what lies in one piece, on all cores that are
+// idle: one alone does not always move as much as the memory can. A core that
+// is called away holds up no more than it has begun.
 func (k *cut) copyPlain(plain []span, memory []byte) {
+	type part struct{ to, from []byte }
+	var parts []part
 	total := 0
 	for _, s := range plain {
-		total += s.end - s.start
+		to, from := memory[s.start:s.end], k.shots[s.item].(byteSnapshot).b
+		total += len(to)
+		for len(to) > 0 {
+			n := min(len(to), atOnce)
+			parts = append(parts, part{to[:n], from[:n]})
+			to, from = to[n:], from[n:]
+		}
 	}
-	cores := min(runtime.GOMAXPROCS(0), total/worthwhile)
-	if cores < 2 {
-		k.copyPart(plain, memory, 0, total)
-		return
+	var next atomic.Int64
+	work := func() {
+		for i := next.Add(1) - 1; i < int64(len(parts)); i = next.Add(1) - 1 {
+			copy(parts[i].to, parts[i].from)
+		}
 	}
 	var group sync.WaitGroup
-	for i := range cores {
-		group.Go(func() { k.copyPart(plain, memory, total/cores*i, total/cores*(i+1)) })
+	for range min(runtime.GOMAXPROCS(0), total/atOnce) - 1 {
+		group.Go(work)
 	}
-	k.copyPart(plain, memory, total/cores*cores, total)
+	work()
 	group.Wait()
-}
-
-// copyPart copies the bytes from..to of all those of plain in a row.
-func (k *cut) copyPart(plain []span, memory []byte, from, to int) {
-	at := 0
-	for _, s := range plain {
-		n := s.end - s.start
-		if low, high := max(from-at, 0), min(to-at, n); low < high {
-			copy(memory[s.start+low:s.start+high], k.shots[s.item].(byteSnapshot).b[low:high])
-		}
-		at += n
-	}
 }
 
 // copied is how many bytes hold will copy to memory.

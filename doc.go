@@ -117,6 +117,9 @@
 //   - A Manager numbers above every number in its directory instead of
 //     overwriting after a rewind, saves whenever Save is called, and removes
 //     nothing outside its directory or under other names.
+//   - A save that failed stays due; Save saves twice at one step. Damaged
+//     checkpoints do not count as kept and go first.
+//   - Preemption restores nothing and adds no variable.
 //   - A Manager keeps its list when the clock went back, or when the state file
 //     has fewer time stamps than paths; TensorFlow forgets checkpoints then.
 //   - Manager.Resume passes damaged checkpoints over and needs no state file. A

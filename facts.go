@@ -20,14 +20,16 @@ func (m *Manager) saving(at place, now moment, o *SaveOptions) Managed {
 	if o.Metadata != nil {
 		c.tell(o.Metadata)
 	}
-	if o.Metadata.says() || o.Digests {
-		var own Metadata
+	steps := m.rules.KeepEverySteps > 0 && m.schedule.step != nil // later runs have to know them
+	if o.Metadata.says() || o.Digests || steps {
+		own := Metadata{}
 		if o.Metadata != nil {
 			own = *o.Metadata
 		}
 		if own.Step == nil && now.stepKnown {
 			own.Step = new(now.step)
 		}
+		own.worth = steps
 		if own.Parent == "" {
 			own.Parent = m.parent
 		}
@@ -41,25 +43,27 @@ func (c *Managed) tell(of *Metadata) {
 	if of.Step != nil {
 		c.Step, c.StepKnown = *of.Step, true
 	}
-	c.Pinned = of.Pinned
+	c.Pinned, c.OtherBranch = of.Pinned, of.Branch != ""
 	if c.Metrics = maps.Clone(of.Metrics); c.Metrics == nil {
 		c.Metrics = make(map[string]float64)
 	}
 }
 
-// learn reads what the metadata of earlier runs' checkpoints says, once. What
-// cannot be read stays unknown.
+// learn reads what the metadata of checkpoints says: of those of earlier runs once,
+// of all each time where metrics count. What cannot be read stays unknown.
 func (m *Manager) learn(ctx context.Context) {
 	for i := range m.list {
 		c := &m.list[i]
-		if c.Metrics != nil {
-			continue
+		if c.Metrics != nil && len(m.rules.KeepBest) == 0 {
+			continue // metrics may be measured later
 		}
 		switch said, err := readMetadata(ctx, m.dir.at(c.Name)); {
 		case err == nil:
 			c.tell(said)
 		case errors.Is(err, fs.ErrNotExist):
-			c.Metrics = make(map[string]float64)
+			if c.Metrics == nil {
+				c.Metrics = make(map[string]float64)
+			}
 		default:
 			m.log.Warn("the metadata of a checkpoint cannot be read", "checkpoint", c.Name, "error", err)
 		}

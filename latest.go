@@ -20,7 +20,8 @@ import (
 	"github.com/ckpt-go/ckpt/storage"
 )
 
-// FindOptions are the options of Latest and ReadState; nil means the zero value.
+// FindOptions are the options of Latest, ReadState, Exists and Remove; nil means
+// the zero value.
 type FindOptions struct {
 	// Bucket is where the directory is, which then is a folder's name in it.
 	// Nil means the local file system.

@@ -43,11 +43,38 @@ func (m *Manager) clean(ctx context.Context) {
 	for _, name := range removed {
 		m.log.Info("removed what an interrupted save left", "file", name)
 	}
-	for _, err := range [...]error{err, m.cleanOwn(ctx)} {
+	for _, err := range [...]error{err, m.cleanOwn(ctx), m.cleanMetadata(ctx)} {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errors.ErrUnsupported) {
 			m.log.Warn("left-over files stay", "directory", m.dir.dir, "error", err)
 		}
 	}
+}
+
+// cleanMetadata removes metadata of this manager's checkpoints that are gone:
+// TensorFlow's retention leaves it behind, and so may a crash.
+func (m *Manager) cleanMetadata(ctx context.Context) error {
+	var orphans []place
+	for info, err := range m.dir.bucket.List(ctx, m.dir.base+m.name+"-") {
+		if err != nil {
+			return err
+		}
+		prefix, ok := strings.CutSuffix(info.Name, metadataSuffix)
+		if !ok || !m.owns(prefix) {
+			continue
+		}
+		if there, err := bundle.Exists(ctx, m.dir.bucket, prefix); err != nil {
+			return err
+		} else if !there {
+			orphans = append(orphans, m.dir.at(strings.TrimPrefix(prefix, m.dir.base)))
+		}
+	}
+	for _, at := range orphans {
+		if err := dropMetadata(ctx, at); err != nil {
+			return err
+		}
+		m.log.Info("removed metadata of a checkpoint that is gone", "checkpoint", at.prefix)
+	}
+	return nil
 }
 
 // cleanOwn removes state files that were never published, and collects the

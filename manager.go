@@ -101,8 +101,9 @@ type Manager struct {
 	parent string // file name of what was restored
 
 	// What Resume found out about checkpoints of the list, by name.
-	damaged     map[string]bool
-	otherBranch map[string]bool
+	damaged       map[string]bool
+	otherBranch   map[string]bool // false: no longer
+	branchesNoted bool
 
 	// marks are left by saves that died between writing a checkpoint and
 	// recording it; they go once the state file lists what they adopted.

@@ -43,7 +43,7 @@ type Metadata struct {
 	Metrics map[string]float64 // such as the accuracy on data held back
 	Pinned  bool               // retention keeps the checkpoint
 	Parent  string             // file name of the checkpoint that the run went on from
-	Branch  string             // what a Manager calls a line of checkpoints that was left
+	Branch  string             // of a line that was left: the first checkpoint of the line that took over, see ResumeOptions.Prefix
 	Seeds   map[string]uint64  // of random generators
 	// Values are the program's own, as encoding/json writes them; reading gives
 	// numbers as json.Number.
@@ -56,6 +56,7 @@ type Metadata struct {
 
 	index   string // SHA-256 of the index it belongs to, hex
 	unknown map[string]rawJSON
+	worth   bool // a file even if it says nothing but a step
 }
 
 // ProgramFacts tell which program saved: its file name and what the Go
@@ -100,7 +101,7 @@ type TensorDigest struct {
 
 // says tells whether there is anything that is worth a file.
 func (m *Metadata) says() bool {
-	return m != nil && (len(m.Metrics) > 0 || m.Pinned || m.Parent != "" || m.Branch != "" || len(m.Seeds) > 0 || len(m.Values) > 0 || m.Digests != nil)
+	return m != nil && (m.worth || len(m.Metrics) > 0 || m.Pinned || m.Parent != "" || m.Branch != "" || len(m.Seeds) > 0 || len(m.Values) > 0 || m.Digests != nil)
 }
 
 // clone copies what a caller may go on changing.

@@ -25,7 +25,7 @@ const metadataSchema = 1
 type metadataText struct {
 	Schema   int                   `json:"schema"`
 	Index    string                `json:"index_sha256"`
-	Time     time.Time             `json:"time"`
+	Time     time.Time             `json:"time,omitzero"`
 	Step     *int64                `json:"step,omitempty"`
 	Metrics  map[string]jsonFloat  `json:"metrics,omitempty"`
 	Pinned   bool                  `json:"pinned,omitempty"`
@@ -138,7 +138,12 @@ func (m *Metadata) text() *metadataText {
 	t := &metadataText{
 		Schema: metadataSchema, Index: m.index, Time: m.Time, Step: m.Step, Pinned: m.Pinned, Parent: m.Parent, Branch: m.Branch, Values: m.Values,
 		Metrics: convert[jsonFloat](m.Metrics), Seeds: convert[uint64Text](m.Seeds),
-		Program: new(programText(m.Program)), Host: new(hostText(m.Host)),
+	}
+	if m.Program != (ProgramFacts{}) {
+		t.Program = new(programText(m.Program))
+	}
+	if m.Host != (HostFacts{}) {
+		t.Host = new(hostText(m.Host))
 	}
 	if m.Digests == nil {
 		return t

@@ -140,7 +140,7 @@ func (m *Manager) resume(ctx context.Context, o *ResumeOptions) (*Resumed, error
 	if o.Prefix != "" && o.From != "" {
 		return nil, errors.New("ckpt: ResumeOptions.Prefix and From exclude each other: Prefix says which checkpoint, From where to look if the Manager's directory has none")
 	}
-	m.damaged, m.otherBranch = nil, nil
+	m.damaged, m.otherBranch, m.branchesNoted = nil, nil, false
 	a := &attempts{m: m, o: o, resumed: new(Resumed)}
 	if o.Prefix != "" {
 		return a.chosen(ctx)

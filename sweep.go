@@ -31,7 +31,10 @@ func (m *Manager) plan(ctx context.Context) (verdicts []Verdict, last float64) {
 	list := make([]Managed, len(m.list))
 	for i, c := range m.list {
 		c.InUse = isPinned(m.dir.at(c.Name))
-		c.Damaged, c.OtherBranch = m.damaged[c.Name], m.otherBranch[c.Name]
+		c.Damaged = m.damaged[c.Name]
+		if other, said := m.otherBranch[c.Name]; said {
+			c.OtherBranch = other
+		}
 		list[i] = c
 	}
 	return Retain(list, m.rules, m.lastPreserved)
@@ -41,6 +44,7 @@ func (m *Manager) plan(ctx context.Context) (verdicts []Verdict, last float64) {
 // cannot be removed does not fail the save that was done; it is tried again
 // after the next one.
 func (m *Manager) sweep(ctx context.Context) error {
+	m.noteBranches(ctx)
 	verdicts, last := m.plan(ctx)
 	var kept []Managed
 	for i, v := range verdicts {

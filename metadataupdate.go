@@ -1,0 +1,67 @@
+package ckpt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/ckpt-go/ckpt/bundle"
+	"github.com/ckpt-go/ckpt/internal/fault"
+)
+
+// UpdateMetadata changes what stands beside a checkpoint that exists, such as a
+// pin, or metrics that were measured later. The path is what Open takes; update
+// gets what is there, or an empty Metadata, and what it leaves replaces the file
+// as a whole, durably. If it leaves nothing to say the file goes. Of two updates at
+// once one may be lost.
+func UpdateMetadata(ctx context.Context, path string, update func(m *Metadata), o *OpenOptions) error {
+	if o == nil {
+		o = new(OpenOptions)
+	}
+	at, err := find(ctx, path, o.Bucket)
+	if err != nil {
+		return err
+	}
+	if o.FollowLinks {
+		at = at.followed()
+	}
+	return updateMetadata(ctx, at, update)
+}
+
+func updateMetadata(ctx context.Context, at place, update func(m *Metadata)) error {
+	said := func(err error) error {
+		return fmt.Errorf("ckpt: metadata of %s: %w", fault.Printable(at.prefix), err)
+	}
+	index, err := bundle.DigestIndex(ctx, at.bucket, at.name)
+	if err != nil {
+		return said(err)
+	}
+	m, err := readMetadata(ctx, at)
+	if errors.Is(err, fs.ErrNotExist) {
+		m, err = new(Metadata), nil
+	}
+	if err != nil {
+		return said(err) // it may pin the checkpoint
+	}
+	if update(m); !m.says() && len(m.unknown) == 0 {
+		if err := at.bucket.Remove(ctx, at.name+metadataSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return said(err)
+		}
+		return nil
+	}
+	if err := writeMetadata(ctx, at, m, index.SHA256); err != nil {
+		return said(err)
+	}
+	return nil
+}
+
+// Pin keeps a checkpoint from retention, that of this Manager and of later ones, or
+// lets it go again. The checkpoint is a number, a name in the directory or a path.
+func (m *Manager) Pin(ctx context.Context, checkpoint string, pinned bool) error {
+	at, err := m.choose(ctx, checkpoint)
+	if err != nil {
+		return err
+	}
+	return updateMetadata(ctx, at, func(said *Metadata) { said.Pinned = pinned })
+}
