@@ -45,12 +45,12 @@ func TestResumePrefix(t *testing.T) {
 			} {
 				saveSteps(t, p, m, 100)
 				wantManaged(t, m, want...)
-				wantFiles(t, dir, filesOf(want...)...)
+				wantFiles(t, dir, withMetadata(filesOf(want...), "ckpt-4", "ckpt-5")...)
 			}
-			// A later run looks after them again.
+			// A later run knows it from the metadata.
 			later, m, _ := resume(t, dir)
 			saveSteps(t, later, m, 200)
-			wantManaged(t, m, "ckpt-5", "ckpt-7", "ckpt-8", "ckpt-9", "ckpt-10")
+			wantManaged(t, m, "ckpt-4", "ckpt-5", "ckpt-7", "ckpt-8", "ckpt-9", "ckpt-10")
 		})
 	}
 }

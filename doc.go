@@ -119,6 +119,8 @@
 //     nothing outside its directory or under other names.
 //   - A save that failed stays due; Save saves twice at one step. Damaged
 //     checkpoints do not count as kept and go first.
+//   - Iterate also yields a checkpoint that was written again under its name, and
+//     waits a short Timeout out, with a last look.
 //   - Preemption restores nothing and adds no variable.
 //   - A Manager keeps its list when the clock went back, or when the state file
 //     has fewer time stamps than paths; TensorFlow forgets checkpoints then.

@@ -167,13 +167,14 @@ func unclaimed(t *testing.T, b storage.Bucket, prefix, file string, size int) ma
 // wantRow checks that docs/verify.md has a row of its table.
 func wantRow(t *testing.T, cells ...any) {
 	t.Helper()
-	row := "|"
+	var row strings.Builder
+	row.WriteString("|")
 	for _, c := range cells {
-		row += fmt.Sprintf(" %v |", c)
+		row.WriteString(fmt.Sprintf(" %v |", c))
 	}
-	t.Log(row)
-	if text := string(readFile(t, "docs/verify.md")); !strings.Contains(text, row+"\n") {
-		t.Errorf("docs/verify.md has no row %s", row)
+	t.Log(row.String())
+	if text := string(readFile(t, "docs/verify.md")); !strings.Contains(text, row.String()+"\n") {
+		t.Errorf("docs/verify.md has no row %s", row.String())
 	}
 }
 

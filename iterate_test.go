@@ -40,9 +40,16 @@ func wantPrefixes(t *testing.T, got []string, want ...string) {
 	}
 }
 
-// saveAfter saves steps in a goroutine, each after a time.
-func saveAfter(t *testing.T, m *ckpt.Manager, p *program, after time.Duration, steps ...int64) {
-	time.AfterFunc(after, func() { saveSteps(t, p, m, steps...) })
+// after does something beside the test, after a time of its bubble. Wait for
+// done before the same objects are used again.
+func after(d time.Duration, act func()) (done chan struct{}) {
+	done = make(chan struct{})
+	go func() {
+		defer close(done)
+		time.Sleep(d)
+		act()
+	}()
+	return done
 }
 
 func TestIT1Timeout(t *testing.T) {
@@ -164,9 +171,12 @@ func TestIterateMinInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, p := newMem(), newProgram()
 		m := newManager(t, p.Checkpoint, "", &ckpt.ManagerOptions{Bucket: b})
-		for i := range int64(8) {
-			saveAfter(t, m, p, time.Duration(i)*time.Second, i+1)
-		}
+		saved := after(0, func() {
+			for i := range int64(8) {
+				saveSteps(t, p, m, i+1)
+				time.Sleep(time.Second)
+			}
+		})
 		synctest.Wait()
 		start := time.Now()
 		var at []time.Duration
@@ -179,6 +189,7 @@ func TestIterateMinInterval(t *testing.T) {
 			t.Error(err)
 		}
 		wantPrefixes(t, got, "ckpt-1", "ckpt-3", "ckpt-5", "ckpt-7", "ckpt-8")
+		<-saved
 		for i := 1; i < len(at); i++ {
 			if at[i]-at[i-1] < o.MinInterval {
 				t.Errorf("%v after %v", at[i], at[i-1])
@@ -273,7 +284,7 @@ func TestIterateStateFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := savedDir(t, 3)
 		elsewhere := savedDir(t, 1)
-		state := func(path string) []byte { return []byte(fmt.Sprintf("model_checkpoint_path: %q\n", path)) }
+		state := func(path string) []byte { return fmt.Appendf(nil, "model_checkpoint_path: %q\n", path) }
 		for _, test := range []struct {
 			name    string
 			text    []byte // nil: no file
@@ -514,8 +525,9 @@ func TestWaitForNew(t *testing.T) {
 		o := &ckpt.IterateOptions{Timeout: time.Minute}
 		last := ""
 		for step := int64(1); step <= 3; step++ {
-			saveAfter(t, m, p, 2*time.Second, step)
+			saved := after(2*time.Second, func() { saveSteps(t, p, m, step) })
 			prefix, err := ckpt.WaitForNew(t.Context(), dir, last, o)
+			<-saved
 			if err != nil || filepath.Base(prefix) != fmt.Sprint("ckpt-", step) {
 				t.Fatal(prefix, err)
 			}
@@ -524,7 +536,7 @@ func TestWaitForNew(t *testing.T) {
 		if prefix, err := ckpt.WaitForNew(t.Context(), dir, "", o); err != nil || prefix != last {
 			t.Error(prefix, err)
 		}
-		time.AfterFunc(2*time.Second, func() {
+		saved := after(2*time.Second, func() {
 			p.setStep(9)
 			if _, err := m.SaveNumber(t.Context(), 3, nil); err != nil {
 				t.Error(err)
@@ -533,6 +545,7 @@ func TestWaitForNew(t *testing.T) {
 		if prefix, err := ckpt.WaitForNew(t.Context(), dir, last, o); err != nil || prefix != last {
 			t.Error(prefix, err)
 		}
+		<-saved
 		if _, err := ckpt.WaitForNew(t.Context(), dir, last, o); !errors.Is(err, ckpt.ErrNoCheckpoint) {
 			t.Error(err)
 		}

@@ -33,8 +33,9 @@ type ResumeOptions struct {
 	Cast bool
 	// Prefix goes on from this checkpoint and no other: a number of this Manager,
 	// the name of a checkpoint in its directory, or a path that Open takes. Those of
-	// the directory that are newer are then on another branch: this run neither
-	// counts nor removes them, and numbers above them.
+	// the directory that are newer are then on another branch: nobody counts or
+	// removes them, which their metadata tells later runs once this one has saved,
+	// and numbers are above theirs. Choosing one of them takes its branch up again.
 	Prefix string
 	// From is where to go on from while the Manager's own directory has no
 	// checkpoint: another directory, whose newest good one is taken as from its own,

@@ -111,15 +111,15 @@ func TestRetain(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			before := fmt.Sprint(test.list)
 			verdicts, last := ckpt.Retain(test.list, test.rules, test.last)
-			got := ""
+			var got strings.Builder
 			for i, v := range verdicts {
-				got += v.Action.String()[:1]
+				got.WriteString(v.Action.String()[:1])
 				if v.Name != test.list[i].Name || len(v.Reasons) == 0 || slices.Contains(v.Reasons, "") {
 					t.Errorf("verdict %d: got %+v for %+v", i, v, test.list[i])
 				}
 			}
-			if got != test.want || last != test.wantLast {
-				t.Errorf("got %q, last preserved %v, want %q, %v\n%v", got, last, test.want, test.wantLast, verdicts)
+			if got.String() != test.want || last != test.wantLast {
+				t.Errorf("got %q, last preserved %v, want %q, %v\n%v", got.String(), last, test.want, test.wantLast, verdicts)
 			}
 			if after := fmt.Sprint(test.list); after != before {
 				t.Errorf("the list was changed: got %s, want %s", after, before)

@@ -129,16 +129,16 @@ func TestVerifyState(t *testing.T) {
 		if err != nil || len(list) < 2 {
 			t.Fatalf("%s: got %+v, %v", name, list, err)
 		}
-		var got string
+		var got strings.Builder
 		for _, v := range list {
 			for _, p := range v.Problems {
-				if got += p.Err.Error(); p.Kind != ckpt.KindState || p.File != filepath.Join(dir, "checkpoint") || v.Prefix != dir || v != list[0] {
+				if got.WriteString(p.Err.Error()); p.Kind != ckpt.KindState || p.File != filepath.Join(dir, "checkpoint") || v.Prefix != dir || v != list[0] {
 					t.Errorf("%s: got %+v of %s", name, p, v.Prefix)
 				}
 			}
 		}
-		if got != test.want {
-			t.Errorf("%s: got %q, want %q", name, got, test.want)
+		if got.String() != test.want {
+			t.Errorf("%s: got %q, want %q", name, got.String(), test.want)
 		}
 		if found, err := ckpt.FindGood(t.Context(), dir, nil); err != nil || found.State != nil || len(found.Refused) > 0 {
 			t.Errorf("%s: FindGood got %+v, %v", name, found, err)

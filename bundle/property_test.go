@@ -315,7 +315,7 @@ func wantCheckpoint(t *testing.T, rng *rand.Rand, b storage.Bucket, prefix strin
 // seeds are added to the table.
 func TestProperties(t *testing.T) {
 	seeds := []uint64{1 << 32, 1<<64 - 1}
-	for seed := range uint64(150) {
+	for seed := range uint64(100) {
 		seeds = append(seeds, seed)
 	}
 	for _, seed := range seeds {

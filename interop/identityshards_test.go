@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ckpt-go/ckpt"
@@ -25,13 +26,13 @@ func manyNames(rng *rand.Rand, n int) []string {
 			path = path[:1+rng.IntN(len(path)-1)]
 		}
 		path = append(path, fmt.Sprintf("%s_%d", words[rng.IntN(len(words))], rng.IntN(500)))
-		name := ""
+		var name strings.Builder
 		for _, step := range path {
-			name += step + "/"
+			name.WriteString(step + "/")
 		}
-		if !seen[name] {
-			seen[name] = true
-			names = append(names, name)
+		if !seen[name.String()] {
+			seen[name.String()] = true
+			names = append(names, name.String())
 		}
 	}
 	return names

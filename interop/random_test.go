@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/ckpt-go/ckpt/bundle"
@@ -54,11 +55,11 @@ func randomName(rng *rand.Rand, others []string) string {
 		return other[:rng.IntN(len(other)+1)]
 	case 5:
 		runes := []rune("aé漢𝄞\u0301/")
-		name := ""
+		var name strings.Builder
 		for range rng.IntN(8) {
-			name += string(runes[rng.IntN(len(runes))])
+			name.WriteString(string(runes[rng.IntN(len(runes))]))
 		}
-		return name
+		return name.String()
 	case 6:
 		return raw(100+rng.IntN(200), "ab/")
 	case 7:

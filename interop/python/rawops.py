@@ -42,7 +42,8 @@ def digest(value):
     if len(value.shape) > RANKS:
         flat = tf.reshape(value, [-1]).numpy()
     else:
-        flat = np.asarray(value.numpy()).reshape(-1)
+        # A scalar string is bytes, of which NumPy's own strings drop zeros at the end.
+        flat = np.asarray(value.numpy(), object if value.dtype == tf.string else None).reshape(-1)
     if value.dtype == tf.string:
         raw = b"".join(len(e).to_bytes(8, "little") + e for e in flat)
     else:

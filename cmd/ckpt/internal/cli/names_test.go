@@ -69,11 +69,12 @@ func writeOdd(t *testing.T, name string) (dir string) {
 
 // octal is a string of a state file, each byte escaped.
 func octal(s string) string {
-	text := `"`
+	var text strings.Builder
+	text.WriteString(`"`)
 	for _, c := range []byte(s) {
-		text += `\` + strconv.FormatUint(uint64(c)+0o1000, 8)[1:]
+		text.WriteString(`\` + strconv.FormatUint(uint64(c)+0o1000, 8)[1:])
 	}
-	return text + `"`
+	return text.String() + `"`
 }
 
 // named is a pair of fields as every document has it: the value, or base64 of
@@ -236,12 +237,12 @@ func checkDocuments(t *testing.T, dir, name string) {
 	want(problems[0], "file", filepath.Base(data))
 	refused := objects(t, document(3, "resume", dir)["refused"])[0]
 	want(refused, "prefix", prefix)
-	keys := ""
+	var keys strings.Builder
 	for _, p := range append(problems, objects(t, refused["problems"])...) {
-		keys += named(t, p, "tensor") + "\x00"
+		keys.WriteString(named(t, p, "tensor") + "\x00")
 	}
-	if !strings.Contains(keys, name+"\x00") {
-		t.Errorf("no problem names the tensor %q: %q", name, keys)
+	if !strings.Contains(keys.String(), name+"\x00") {
+		t.Errorf("no problem names the tensor %q: %q", name, keys.String())
 	}
 	for _, verb := range []string{"verify", "resume", "hash"} {
 		_, stdout, stderr := run(t, verb, dir)
