@@ -3,7 +3,9 @@ package ckpt_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,27 +15,42 @@ import (
 	"github.com/ckpt-go/ckpt/storage/storagetest"
 )
 
-// The defects of TensorFlow's manager that its users meet, by their rows in
-// spec/manager.md §10, and the tests that show what happens here. Some have a
-// test of their own below.
-//
-//	 1  a new manager deletes what an earlier one wrote    TestPain1EarlierRuns, TestAdopt
-//	 2  an unreadable state file counts as none            TestPain2UnreadableState, TestResumeStateFile, TestST6EmptyStateFile
-//	 3  relative, absolute and moved directories           TestPain3MovedDirectory, TestResumeMovedDirectory, TestRetentionAfterMove
-//	 4  the state names what is not there                  TestPain4NoDeadEnd, TestResumeStateFile
-//	 5  truncated files after a kill or a full disk        TestPain5Truncated, TestResumeNewestDamaged, TestFaults
-//	15  kept by the hour looks like a leak                 TestPain15HourlyOnesAreExplained
-//	16  at most one old file removed per save              TestPain16AllSurplusGoes, TestCM2KeepAll
-//	18  Checkpoint.Save replaces the manager's list        TestPain18PlainSave, TestAdopt
-//	19  a clock that goes backwards                        TestCM6ClockReset, TestRetentionTimestamps
-//	20  patterns and backslashes in paths                  TestST15OddNames
-//	21  a failed save counts for the interval              TestDueAgainAfterFailure, TestPain36FailedSave
-//	24  background saves count anew                        TestAS5Counter, TestPain24BackgroundCounts
-//	32  a state file that leads out of the directory       TestRetentionStaysInside
-//	33  fewer time stamps than paths                       TestRetentionTimestamps
-//	34  a Windows path in the state file                   TestPain34WindowsPath, TestResumeStateFile, TestRetentionAfterMove
-//	35  a missing key reported as a wrong path             the tests of restoring
-//	36  a failed save leaves data, its retry is skipped    TestPain36FailedSave
+// TestPainsAreShown checks that docs/pains.md names tests that exist, for each of
+// the 38 rows.
+func TestPainsAreShown(t *testing.T) {
+	var tests strings.Builder
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && path != "." {
+			return fs.SkipDir
+		}
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		tests.Write(readFile(t, path))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for line := range strings.Lines(string(readFile(t, "docs/pains.md"))) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 5 || !strings.Contains(cells[4], "Test") {
+			continue
+		}
+		if rows++; strings.TrimSpace(cells[1]) != strconv.Itoa(rows) {
+			t.Errorf("row %d is called %s", rows, cells[1])
+		}
+		for name := range strings.SplitSeq(strings.TrimSpace(cells[4]), ", ") {
+			if !strings.Contains(tests.String(), "func "+name+"(") {
+				t.Errorf("row %d: there is no test %s", rows, name)
+			}
+		}
+	}
+	if rows != 38 {
+		t.Errorf("%d rows, want 38", rows)
+	}
+}
 
 func TestPain1EarlierRuns(t *testing.T) {
 	for _, test := range []struct {
