@@ -215,7 +215,11 @@ func (s *subtree) stored(r *restoration, rd *bundle.Reader, node int, budget *in
 	s.visit(node, budget, func(node int, path string) []objectgraph.Edge {
 		n := &r.graph.Nodes[node]
 		for _, a := range n.Attributes {
+			if *budget -= guessStep + len(a.Key); *budget <= 0 {
+				return nil
+			}
 			if entry, err := rd.Entry(a.Key); err == nil {
+				*budget -= len(entry.Unknown) + 16*len(entry.Slices)
 				s.tensors = append(s.tensors, tensorAt{path + "/." + a.Name, entry.DType, entry.Shape})
 			}
 		}

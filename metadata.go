@@ -25,9 +25,9 @@ import (
 // metadataSuffix is what the name of a checkpoint's metadata ends in.
 const metadataSuffix = ".meta.json"
 
-// maxMetadata bounds what is read of a metadata file: digests of half a million
-// tensors.
-const maxMetadata = 128 << 20
+// maxMetadata bounds what is read of a metadata file: digests of two hundred
+// thousand tensors.
+const maxMetadata = 48 << 20
 
 // Metadata is what <prefix>.meta.json says beside a checkpoint. There is such a
 // file only if somebody had something to say: metrics, a pin, a branch, seeds,

@@ -2,10 +2,13 @@ package ckpt
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"math"
 	"slices"
@@ -17,6 +20,9 @@ import (
 )
 
 type rawJSON = json.RawMessage
+
+// maxSaid bounds what metadata says besides digests, in bytes of JSON.
+const maxSaid = 1 << 20
 
 // metadataSchema is the version of the file's form.
 const metadataSchema = 1
@@ -60,10 +66,10 @@ type hostText struct {
 // digestText is the digest of a file or of a tensor. A name that is not UTF-8
 // comes as base64.
 type digestText struct {
-	Name   string  `json:"name,omitempty"`
-	Base64 []byte  `json:"name_b64,omitempty"`
-	Bytes  *int64  `json:"bytes,omitempty"`
-	SHA256 hexText `json:"sha256"`
+	Name   string   `json:"name,omitempty"`
+	Base64 []byte   `json:"name_b64,omitempty"`
+	Bytes  *int64   `json:"bytes,omitempty"`
+	SHA256 *hexText `json:"sha256"`
 }
 
 func nameText(name string) digestText {
@@ -151,12 +157,12 @@ func (m *Metadata) text() *metadataText {
 	t.Digests = true
 	for _, f := range m.Digests.Files {
 		d := nameText(f.Name)
-		d.Bytes, d.SHA256 = new(f.Size), f.SHA256
+		d.Bytes, d.SHA256 = new(f.Size), new(hexText(f.SHA256))
 		t.Files = append(t.Files, d)
 	}
 	for _, s := range m.Digests.Tensors {
 		d := nameText(s.Name)
-		d.SHA256 = s.SHA256
+		d.SHA256 = new(hexText(s.SHA256))
 		t.Tensors = append(t.Tensors, d)
 	}
 	return t
@@ -174,9 +180,30 @@ func convert[To, From ~float64 | ~uint64](m map[string]From) map[string]To {
 	return c
 }
 
+// checkSaid refuses what could not be read back.
+func (t *metadataText) checkSaid(m *Metadata) error {
+	small := *t
+	small.Files, small.Tensors = nil, nil
+	text, err := json.Marshal(small)
+	if err != nil {
+		return fmt.Errorf("metadata cannot be written as JSON: %w", err)
+	}
+	n := len(text)
+	for key, value := range m.unknown {
+		n += len(key) + len(value)
+	}
+	if n > maxSaid {
+		return fmt.Errorf("%d bytes of metadata besides digests; at most %d can be read back", n, maxSaid)
+	}
+	return nil
+}
+
 // encodeMetadata gives the bytes of the file.
 func encodeMetadata(m, replaced *Metadata) ([]byte, error) {
 	t := m.text()
+	if err := t.checkSaid(m); err != nil {
+		return nil, err
+	}
 	if replaced != nil {
 		old, err := encodeMetadata(replaced, nil)
 		if err != nil {
@@ -202,49 +229,109 @@ func encodeMetadata(m, replaced *Metadata) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// known are the keys of metadataText.
-var known = []string{"schema", "index_sha256", "time", "step", "metrics", "pinned", "parent", "branch", "seeds", "values", "program", "host",
-	"files", "tensors", "digests", "replaced"}
+// knownFields are the keys of metadataText but for the large ones.
+var knownFields = []string{"schema", "index_sha256", "time", "step", "metrics", "pinned", "parent", "branch", "seeds", "values", "program", "host", "digests"}
 
 // decodeMetadata reads the file: what it says of the checkpoint, and of the one
-// that this replaced. Memory is at most 64 bytes for each byte of text.
+// that this replaced. Memory is at most 32 bytes for each byte of text, and
+// 128 MiB for what is not digests, of which there is at most maxSaid.
 func decodeMetadata(text []byte) ([]*Metadata, error) {
 	m, replaced, err := decodeOneMetadata(text)
 	if err != nil {
-		return nil, err
+		return nil, noMetadata(err)
 	}
 	all := []*Metadata{m}
 	if replaced != nil {
-		if old, _, err := decodeOneMetadata(*replaced); err == nil {
+		if old, _, err := decodeOneMetadata(replaced); err == nil {
 			all = append(all, old)
 		}
 	}
 	return all, nil
 }
 
-func decodeOneMetadata(text []byte) (*Metadata, *rawJSON, error) {
-	var version struct{ Schema int }
-	if err := json.Unmarshal(text, &version); err != nil {
-		return nil, nil, fault.Corrupt(fault.KindFormat, "no metadata of a checkpoint: %v", err)
+// noMetadata makes an error of the JSON one of the file.
+func noMetadata(err error) error {
+	var c *CorruptError
+	if errors.As(err, &c) {
+		return err
 	}
-	if version.Schema != metadataSchema {
-		return nil, nil, fault.Corrupt(fault.KindUnsupported, "metadata of schema %d; this version reads %d", version.Schema, metadataSchema)
-	}
-	var t metadataText
+	return fault.Corrupt(fault.KindFormat, "no metadata of a checkpoint: %v", err)
+}
+
+// metadataFields takes the top of the file apart. Digests, and what belonged to a
+// checkpoint before, stand in large; together the others are small.
+func metadataFields(text []byte) (small, large map[string]rawJSON, err error) {
+	small, large = make(map[string]rawJSON), make(map[string]rawJSON)
 	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	if err := d.Decode(&t); err != nil {
-		return nil, nil, fault.Corrupt(fault.KindFormat, "no metadata of a checkpoint: %v", err)
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return nil, nil, errors.Join(errors.New("no JSON object"), err)
+	}
+	said := 0
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return nil, nil, err
+		}
+		var value rawJSON
+		if err := d.Decode(&value); err != nil {
+			return nil, nil, err
+		}
+		name := key.(string) // of an object's key
+		switch name {
+		case "files", "tensors", "replaced":
+			large[name] = value
+			continue
+		}
+		if said += len(name) + len(value); said > maxSaid {
+			return nil, nil, fault.Corrupt(fault.KindFormat, "more than %d bytes besides digests", maxSaid)
+		}
+		small[name] = value
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, nil, err
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, nil, fault.Corrupt(fault.KindFormat, "bytes behind the metadata")
+		return nil, nil, errors.New("bytes behind the metadata")
+	}
+	return small, large, nil
+}
+
+func decodeOneMetadata(text []byte) (m *Metadata, replaced rawJSON, err error) {
+	small, large, err := metadataFields(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	var version int
+	if err := json.Unmarshal([]byte(cmp.Or(string(small["schema"]), "0")), &version); err != nil {
+		return nil, nil, err
+	}
+	if version != metadataSchema {
+		return nil, nil, fault.Corrupt(fault.KindUnsupported, "metadata of schema %d; this version reads %d: %w", version, metadataSchema, errors.ErrUnsupported)
+	}
+	known, unknown := make(map[string]rawJSON), make(map[string]rawJSON)
+	for key, value := range small {
+		if slices.Contains(knownFields, key) {
+			known[key] = value
+		} else {
+			unknown[key] = value
+		}
+	}
+	said, err := json.Marshal(known)
+	if err != nil {
+		return nil, nil, err
+	}
+	var t metadataText
+	d := json.NewDecoder(bytes.NewReader(said))
+	d.UseNumber()
+	if err := d.Decode(&t); err != nil {
+		return nil, nil, err
 	}
 	if len(t.Index) != 2*len(hexText{}) {
-		return nil, nil, fault.Corrupt(fault.KindFormat, "index_sha256 is %q: no metadata of a checkpoint", t.Index)
+		return nil, nil, fmt.Errorf("index_sha256 is %q", t.Index)
 	}
-	m := &Metadata{
+	m = &Metadata{
 		index: t.Index, Time: t.Time, Step: t.Step, Pinned: t.Pinned, Parent: t.Parent, Branch: t.Branch, Values: t.Values,
-		Metrics: convert[float64](t.Metrics), Seeds: convert[uint64](t.Seeds),
+		Metrics: convert[float64](t.Metrics), Seeds: convert[uint64](t.Seeds), unknown: unknown,
 	}
 	if t.Program != nil {
 		m.Program = ProgramFacts(*t.Program)
@@ -253,28 +340,53 @@ func decodeOneMetadata(text []byte) (*Metadata, *rawJSON, error) {
 		m.Host = HostFacts(*t.Host)
 	}
 	if t.Digests {
-		m.Digests = t.digests()
+		m.Digests, err = digestsOf(large)
 	}
-	if err := json.Unmarshal(text, &m.unknown); err != nil {
-		return nil, nil, fault.Corrupt(fault.KindFormat, "no metadata of a checkpoint: %v", err)
-	}
-	for _, key := range known {
-		delete(m.unknown, key)
-	}
-	return m, t.Replaced, nil
+	return m, large["replaced"], err
 }
 
-func (t *metadataText) digests() *Digests {
-	d := new(Digests)
-	for _, f := range t.Files {
-		size := int64(-1)
-		if f.Bytes != nil {
-			size = *f.Bytes
+// digestsOf reads the digests one by one, so that empty ones cost nothing.
+func digestsOf(large map[string]rawJSON) (*Digests, error) {
+	all := new(Digests)
+	for d, err := range digestsIn(large["files"]) {
+		if err != nil {
+			return nil, err
 		}
-		d.Files = append(d.Files, FileDigest{f.name(), size, f.SHA256})
+		size := int64(-1)
+		if d.Bytes != nil {
+			size = *d.Bytes
+		}
+		all.Files = append(all.Files, FileDigest{d.name(), size, *d.SHA256})
 	}
-	for _, s := range t.Tensors {
-		d.Tensors = append(d.Tensors, TensorDigest{s.name(), s.SHA256})
+	for d, err := range digestsIn(large["tensors"]) {
+		if err != nil {
+			return nil, err
+		}
+		all.Tensors = append(all.Tensors, TensorDigest{d.name(), *d.SHA256})
 	}
-	return d
+	return all, nil
+}
+
+// digestsIn yields the elements of a list, up to the first that is none.
+func digestsIn(list rawJSON) iter.Seq2[*digestText, error] {
+	return func(yield func(*digestText, error) bool) {
+		if len(list) == 0 {
+			return
+		}
+		d := json.NewDecoder(bytes.NewReader(list))
+		if open, err := d.Token(); err != nil || open != json.Delim('[') {
+			yield(nil, errors.Join(errors.New("digests are no list"), err))
+			return
+		}
+		for d.More() {
+			var t digestText
+			err := d.Decode(&t)
+			if err == nil && (t.name() == "" || t.SHA256 == nil) {
+				err = errors.New("a digest without a name or a SHA-256")
+			}
+			if !yield(&t, err) || err != nil {
+				return
+			}
+		}
+	}
 }

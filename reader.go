@@ -152,8 +152,14 @@ func (r *Reader) describe(it bundle.Item) (VariableInfo, error) {
 		return v, nil
 	}
 	v.Shard, v.Offset, v.CRC32C = -1, -1, 0
+	seen := make(map[string]bool, len(e.Slices)) // a hostile file lists one a million times
 	for _, s := range e.Slices {
-		piece, err := r.rd.Entry(bundle.EncodeSliceKey(it.Key, s))
+		key := bundle.EncodeSliceKey(it.Key, s)
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
+		piece, err := r.rd.Entry(key)
 		if err != nil {
 			return v, fmt.Errorf("ckpt: %s: %w", r.at.prefix, err)
 		}

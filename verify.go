@@ -325,5 +325,9 @@ func FindGood(ctx context.Context, dir string, o *VerifyOptions) (*Found, error)
 		}
 		return f, &joined{text: fmt.Sprintf("ckpt: none of the %s in %s is good", count(n, "checkpoint"), dir), errs: []error{class}}
 	}
+	if f.State != nil {
+		// Somebody saved here: whoever asks must not start from scratch.
+		return f, fmt.Errorf("%w; and %s holds no checkpoint", f.State, dir)
+	}
 	return f, fmt.Errorf("ckpt: there is no checkpoint in %s: %w", dir, ErrNoCheckpoint)
 }

@@ -139,7 +139,7 @@ func readV1Item(t *testing.T, r *bundle.Reader, item bundle.Item, size uint64) {
 type naiveV1 struct {
 	listed int      // slices
 	values [][]byte // of each stored slice of numbers
-	sound  bool     // all of them can be decoded
+	sound  bool     // all of them are there and can be decoded
 }
 
 // addNaiveV1 goes through a file, as far as it is sound.
@@ -176,10 +176,10 @@ func addNaiveV1(tensors map[string]*naiveV1, file []byte) {
 			}
 			tensors[name].listed += len(parts)
 			for _, s := range parts {
-				value, _, _ := r.Get([]byte(bundle.EncodeSliceKey(name, s)))
+				value, stored, _ := r.Get([]byte(bundle.EncodeSliceKey(name, s)))
 				data, ok := naiveNumbers(value, d)
 				tensors[name].values = append(tensors[name].values, data)
-				tensors[name].sound = tensors[name].sound && ok
+				tensors[name].sound = tensors[name].sound && ok && stored
 			}
 		}
 	}

@@ -104,10 +104,27 @@ func checkOverlap(prefix string, vars []ckpt.VariableInfo) error {
 	slices.SortFunc(all, func(a, b stretch) int {
 		return cmp.Or(cmp.Compare(a.shard, b.shard), cmp.Compare(a.offset, b.offset))
 	})
-	for i := 1; i < len(all); i++ {
+	// The stretch that reaches farthest, and the one of another tensor that does.
+	var far, other stretch
+	for _, b := range all {
+		if b.shard != far.shard {
+			far, other = stretch{shard: b.shard}, stretch{shard: b.shard}
+		}
 		// Slices of one tensor that share bytes are refused when it is read.
-		if a, b := all[i-1], all[i]; a.shard == b.shard && b.offset-a.offset < a.size && a.name != b.name {
-			return fmt.Errorf("%s: the bytes of tensor %s are also those of tensor %s: %w", prefix, b.name, a.name, ckpt.ErrCorrupt)
+		for _, a := range [...]stretch{far, other} {
+			if a.name != b.name && b.offset < a.offset+a.size {
+				return fmt.Errorf("%s: the bytes of tensor %s are also those of tensor %s: %w", prefix, printable(b.name), printable(a.name), ckpt.ErrCorrupt)
+			}
+		}
+		switch {
+		case b.offset+b.size <= far.offset+far.size:
+			if b.name != far.name && b.offset+b.size > other.offset+other.size {
+				other = b
+			}
+		case b.name == far.name:
+			far = b
+		default:
+			far, other = b, far
 		}
 	}
 	return nil
