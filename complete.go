@@ -36,6 +36,14 @@ func (l *loading) checkComplete(m *matching, rd *bundle.Reader) error {
 	if err := m.checkDoubles(true); err != nil {
 		return err
 	}
+	if names := m.valueless(); len(names) > 0 {
+		return &UnmatchedError{
+			Reason: fmt.Sprintf("ckpt: %s holds values for objects of the program that have none themselves, only children, nothing was restored", l.at.prefix),
+			Names:  names,
+			Hint: "a slice of slices, a map and a struct are objects with children, an array such as [2][3]float32 and a Variable are one tensor: was a field changed from one to the other? " +
+				"To leave the values behind, set ResumeOptions.AllowPartial",
+		}
+	}
 	if names := m.strangers(w); len(names) > 0 {
 		return &UnmatchedError{
 			Reason: fmt.Sprintf("ckpt: %s does not know %s of the program, nothing was restored", l.at.prefix, count(len(names), "object")),
@@ -57,6 +65,23 @@ func (l *loading) checkComplete(m *matching, rd *bundle.Reader) error {
 		}
 	}
 	return nil
+}
+
+// configAttribute is what the first object graphs stored of Keras's layers: what
+// they were made of, which no restore reads.
+const configAttribute = "OBJECT_CONFIG_JSON"
+
+// valueless names what is stored with values where the live object takes none.
+func (m *matching) valueless() (names []string) {
+	for _, u := range m.unused {
+		for _, a := range m.r.graph.Nodes[u.node].Attributes {
+			if a.Name != configAttribute {
+				names = append(names, m.r.name(u.node))
+				break
+			}
+		}
+	}
+	return names
 }
 
 // strangers names the objects right below the root that the checkpoint does not

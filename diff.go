@@ -2,13 +2,13 @@ package ckpt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/ckpt-go/ckpt/internal/fault"
-	"github.com/ckpt-go/ckpt/objectgraph"
 )
 
 // Diff is how the stored objects of a checkpoint and live ones differ. The first
@@ -73,6 +73,18 @@ func (v *View) Diff(ctx context.Context, root Trackable) (*Diff, error) {
 		return nil, err
 	}
 	d.Misfits = append(m.foreign, misfits...)
+	for _, u := range m.unused {
+		for _, a := range v.graph.Nodes[u.node].Attributes {
+			if a.Name == configAttribute {
+				continue
+			}
+			got := "a tensor"
+			if entry, err := v.r.rd.Entry(a.Key); err == nil {
+				got = describe(entry.DType, entry.Shape)
+			}
+			d.Misfits = append(d.Misfits, &MismatchError{Key: a.Key, Want: "an object with children and no value", Got: got, Err: errors.New("the live object takes no value")})
+		}
+	}
 	return d, nil
 }
 
@@ -94,21 +106,6 @@ func (d *Diff) compare(m *matching, w *walker) {
 			d.OnlyLive = append(d.OnlyLive, object)
 		}
 	}
-}
-
-// saverOf and savedBy say who writes an object, and who wrote a stored one.
-func saverOf(object Trackable) string {
-	if own, ok := object.(Registered); ok {
-		return fmt.Sprintf("a %T of the registered saver %q", object, own.Saver())
-	}
-	return fmt.Sprintf("a %T", object)
-}
-
-func savedBy(stored *objectgraph.Node) string {
-	if stored.RegisteredSaver == nil {
-		return "an object of no registered saver"
-	}
-	return fmt.Sprintf("an object of the registered saver %q", stored.RegisteredSaver.Name)
 }
 
 // Fits tells whether a restore would set every value, of both sides.

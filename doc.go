@@ -91,7 +91,8 @@
 //
 // # Deviations from TensorFlow
 //
-// Files are the same; these behaviours differ on purpose:
+// Files are the same; beside them is <prefix>.meta.json where there is something
+// to say, see [Metadata]. These behaviours differ on purpose:
 //
 //   - A restore sets every value or none. TensorFlow assigns one by one, so a
 //     shape that differs leaves a mixture.
@@ -122,6 +123,10 @@
 //   - Iterate also yields a checkpoint that was written again under its name, and
 //     waits a short Timeout out, with a last look.
 //   - Preemption restores nothing and adds no variable.
+//   - Remove of a checkpoint that is not there, or in use, is an error. So is
+//     Reader.KeyOf of a full name that several variables have; TensorFlow takes
+//     the last.
+//   - NewState makes paths relative to the directory once, TensorFlow twice.
 //   - A Manager keeps its list when the clock went back, or when the state file
 //     has fewer time stamps than paths; TensorFlow forgets checkpoints then.
 //   - Manager.Resume passes damaged checkpoints over and needs no state file. A

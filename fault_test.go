@@ -91,11 +91,7 @@ func TestSaveFaults(t *testing.T) {
 		if _, err := m.Save(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
-		want := []string{"checkpoint"}
-		for _, name := range m.Checkpoints() {
-			want = append(want, name+".index", dataOf(name))
-		}
-		slices.Sort(want)
+		want := filesOf(m.Checkpoints()...)
 		if got := inBucket(t, inner, ""); !slices.Equal(got, want) || len(m.Checkpoints()) != 2 {
 			t.Errorf("files after one more save: got %q, want %q", got, want)
 		}

@@ -8,8 +8,10 @@ import (
 	"github.com/ckpt-go/ckpt/storage/fsys"
 )
 
-// openFS is OpenFS.
-func openFS(fsystem fs.FS, name string) (*Reader, error) {
+// OpenFS opens a checkpoint of an fs.FS, such as files embedded in the binary
+// or a zip. The name is what Open takes as a path; "." is the whole of it. The
+// options do not apply to an fs.FS.
+func OpenFS(fsystem fs.FS, name string, o *OpenOptions) (*Reader, error) {
 	if fsystem == nil {
 		return nil, fmt.Errorf("ckpt: %s: there is no file system: %w", name, fs.ErrInvalid)
 	}
@@ -20,5 +22,5 @@ func openFS(fsystem fs.FS, name string) (*Reader, error) {
 	if clean == "." {
 		clean = ""
 	}
-	return openIn(background, fsys.New(fsystem), clean)
+	return Open(background, clean, &OpenOptions{Bucket: fsys.New(fsystem)})
 }

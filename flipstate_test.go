@@ -71,7 +71,8 @@ func unnoticed(t *testing.T, good, bad string, b storage.Bucket) string {
 }
 
 // TestFlipsOfState flips each bit of the state files: verify reports it, or the
-// text cannot be told from one that was meant so. The latest checkpoint is then always one of those that are there.
+// text cannot be told from one that was meant so. The latest checkpoint is then
+// always one of those that are there.
 func TestFlipsOfState(t *testing.T) {
 	for _, c := range flipCases {
 		t.Run(c.name, func(t *testing.T) {

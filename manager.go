@@ -48,7 +48,9 @@ type ManagerOptions struct {
 	Interval int64
 	// LastStep is the step at which the last checkpoint was taken
 	// (last_checkpoint_step); nil means that it is not known: the first call of
-	// SaveIfDue saves, unless something was restored.
+	// SaveIfDue saves, unless something was restored. Intervals count from there, so
+	// a loop that first saves at step 1 goes on with 1 + Interval; LastStep 0 makes
+	// them multiples of Interval, as KeepEverySteps wants them.
 	LastStep *int64
 	// IntervalTime is the time from one checkpoint of SaveIfDue to the next; 0 means
 	// that time does not matter. With Interval, whichever comes first counts.
@@ -66,7 +68,8 @@ type ManagerOptions struct {
 	// Bucket is where the directory is, which then is a folder's name in it.
 	// Nil means the local file system.
 	Bucket storage.Bucket
-	// Now is the clock; nil means time.Now. It is written to the state file.
+	// Now is the clock; nil means time.Now. It is written to the state file and to
+	// metadata.
 	Now func() time.Time
 	// Logger hears what needs no answer: refused checkpoints, files that could
 	// not be removed. Nil is silent.
@@ -187,8 +190,10 @@ func (o *ManagerOptions) check() error {
 	return nil
 }
 
-func (m *Manager) seconds() float64 {
-	t := m.now()
+func (m *Manager) seconds() float64 { return stampOf(m.now()) }
+
+// stampOf is a time as the state file has it.
+func stampOf(t time.Time) float64 {
 	return float64(t.Unix()) + float64(t.Nanosecond()/1000)/1e6
 }
 

@@ -10,10 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -56,24 +52,8 @@ type Metadata struct {
 
 	index   string // SHA-256 of the index it belongs to, hex
 	unknown map[string]rawJSON
-	worth   bool // a file even if it says nothing but a step
-}
-
-// ProgramFacts tell which program saved: its file name and what the Go
-// toolchain noted in it.
-type ProgramFacts struct {
-	Name     string // of the executable
-	Module   string // path of the main module
-	Version  string
-	Go       string // version of Go
-	Revision string // of the source, if known
-	Modified bool   // the source differed from Revision
-}
-
-// HostFacts tell where it ran.
-type HostFacts struct {
-	Name, OS, Arch string
-	CPUs           int
+	worth   bool      // a file even if it says nothing but a step
+	saved   time.Time // by the clock of the Manager that saves
 }
 
 // Digests are the SHA-256 of a checkpoint's files and tensors, of the bytes the
@@ -118,41 +98,14 @@ func (m *Metadata) clone() *Metadata {
 	return &c
 }
 
-// fill adds the facts.
-func (m *Metadata) fill(now time.Time) {
-	m.Time = now.UTC().Truncate(time.Microsecond)
-	m.Host = HostFacts{OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU()}
-	m.Host.Name, _ = os.Hostname()
-	m.Program = ProgramFacts{Name: filepath.Base(os.Args[0]), Go: runtime.Version()}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return
-	}
-	m.Program.Module, m.Program.Version = info.Main.Path, info.Main.Version
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			m.Program.Revision = s.Value
-		case "vcs.modified":
-			m.Program.Modified = s.Value == "true"
-		}
-	}
-}
-
 // ReadMetadata reads what stands beside a checkpoint. The path is what Open
 // takes. Where there is nothing, or only what belongs to another checkpoint that
 // had the name before, the error is fs.ErrNotExist; what cannot be understood is a
 // *CorruptError.
 func ReadMetadata(ctx context.Context, path string, o *OpenOptions) (*Metadata, error) {
-	if o == nil {
-		o = new(OpenOptions)
-	}
-	at, err := find(ctx, path, o.Bucket)
+	at, err := o.find(ctx, path)
 	if err != nil {
 		return nil, err
-	}
-	if o.FollowLinks {
-		at = at.followed()
 	}
 	m, err := readMetadata(ctx, at)
 	if err != nil {
@@ -282,7 +235,7 @@ func (o *SaveOptions) metadataOf() (*Metadata, error) {
 		}
 		m.Values[name] = rawJSON(text)
 	}
-	m.fill(time.Now())
+	m.fill()
 	return m, nil
 }
 

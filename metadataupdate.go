@@ -16,15 +16,9 @@ import (
 // as a whole, durably. If it leaves nothing to say the file goes. Of two updates at
 // once one may be lost.
 func UpdateMetadata(ctx context.Context, path string, update func(m *Metadata), o *OpenOptions) error {
-	if o == nil {
-		o = new(OpenOptions)
-	}
-	at, err := find(ctx, path, o.Bucket)
+	at, err := o.find(ctx, path)
 	if err != nil {
 		return err
-	}
-	if o.FollowLinks {
-		at = at.followed()
 	}
 	return updateMetadata(ctx, at, update)
 }

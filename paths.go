@@ -75,21 +75,6 @@ func openFolder(dir string) storage.Bucket {
 	return local.Open(dir, nil)
 }
 
-// openIn opens a checkpoint of a bucket by a prefix, one of its files, or a
-// folder.
-func openIn(ctx context.Context, b storage.Bucket, path string) (*Reader, error) {
-	if isName(path) {
-		if r, err := openPlace(ctx, place{b, path, path}); !isAbsent(err) {
-			return r, err
-		}
-	}
-	at, err := findIn(ctx, b, path)
-	if err != nil {
-		return nil, err
-	}
-	return openPlace(ctx, at)
-}
-
 // isName tells whether a path in a bucket can be a prefix, and not only a
 // folder.
 func isName(path string) bool { return path != "" && path[len(path)-1] != '/' }

@@ -16,7 +16,8 @@ import (
 	"github.com/ckpt-go/ckpt/tensor"
 )
 
-// OpenOptions are the options of Open and OpenFS; nil means the zero value.
+// OpenOptions are the options of Open, ReadMetadata and UpdateMetadata; nil means
+// the zero value. OpenFS takes them too.
 type OpenOptions struct {
 	// Bucket is where the files are; the path is then one in it. Nil means the
 	// local file system.
@@ -40,25 +41,23 @@ type Reader struct {
 // its files, a directory (then its latest), a SavedModel directory. The error of
 // a path that leads nowhere is fs.ErrNotExist or ErrNoCheckpoint.
 func Open(ctx context.Context, path string, o *OpenOptions) (*Reader, error) {
-	if o != nil && o.Bucket != nil {
-		return openIn(ctx, o.Bucket, path)
-	}
-	prefix, err := ResolvePath(ctx, path)
+	at, err := o.find(ctx, path)
 	if err != nil {
 		return nil, err
-	}
-	at := locate(prefix, nil)
-	if o != nil && o.FollowLinks {
-		at = at.followed()
 	}
 	return openPlace(ctx, at)
 }
 
-// OpenFS opens a checkpoint of an fs.FS, such as files embedded in the binary
-// or a zip. The path is what Open takes; "." is the whole of it. None of the
-// options applies to an fs.FS yet.
-func OpenFS(fsystem fs.FS, name string, o *OpenOptions) (*Reader, error) {
-	return openFS(fsystem, name)
+// find is the place that a path means.
+func (o *OpenOptions) find(ctx context.Context, path string) (place, error) {
+	if o == nil {
+		o = new(OpenOptions)
+	}
+	at, err := find(ctx, path, o.Bucket)
+	if err == nil && o.FollowLinks {
+		at = at.followed()
+	}
+	return at, err
 }
 
 func openPlace(ctx context.Context, at place) (*Reader, error) {

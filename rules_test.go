@@ -13,7 +13,7 @@ import (
 	"github.com/ckpt-go/ckpt"
 )
 
-// plan is what Manager.Plan says, a line for each checkpoint.
+// planOf is what Manager.Plan says, a line for each checkpoint.
 func planOf(t *testing.T, m *ckpt.Manager) []string {
 	t.Helper()
 	verdicts, err := m.Plan(t.Context())

@@ -96,3 +96,19 @@ func (m *matching) gatherRegistered(node int, object Trackable) (done bool) {
 	}
 	return true
 }
+
+// saverOf says who writes an object.
+func saverOf(object Trackable) string {
+	if own, ok := object.(Registered); ok {
+		return fmt.Sprintf("a %T of the registered saver %q", object, own.Saver())
+	}
+	return fmt.Sprintf("a %T", object)
+}
+
+// savedBy says who wrote a stored object.
+func savedBy(stored *objectgraph.Node) string {
+	if stored.RegisteredSaver == nil {
+		return "an object of no registered saver"
+	}
+	return fmt.Sprintf("an object of the registered saver %q", stored.RegisteredSaver.Name)
+}

@@ -178,6 +178,28 @@ func TestSlotsWaitForFill(t *testing.T) {
 	write(t, c)
 }
 
+// moreSlots is an optimizer with a slot that others do not know.
+type moreSlots struct{ adam }
+
+func (o *moreSlots) SlotNames() []string { return append(o.adam.SlotNames(), "../x") }
+
+// A file may name any slot; an optimizer is asked to make those it has.
+func TestSlotsOfUnknownNames(t *testing.T) {
+	v := scalar(13)
+	from := &moreSlots{*newAdam(v)}
+	from.slots["../x"] = map[ckpt.Trackable]*ckpt.Variable[float32]{v: scalar(7)}
+	file := write(t, ckpt.New(ckpt.Objects{"var": v, "optimizer": from}))
+	v, o := scalar(0), new(creator)
+	if err := o.build(0, 0); err != nil {
+		t.Fatal(err)
+	}
+	status := file.read(t, ckpt.New(ckpt.Objects{"var": v, "optimizer": o}))
+	if len(o.made) != 2 {
+		t.Errorf("%d slots were made, want m and v", len(o.made))
+	}
+	wantError(t, "CheckConsumed", status.CheckConsumed(), "(root).optimizer's state '../x' for (root).var")
+}
+
 func TestRS30SlotsWithoutOptimizer(t *testing.T) {
 	with, _ := slotFiles(t)
 	v := scalar(0)

@@ -10,7 +10,7 @@ import (
 	"github.com/ckpt-go/ckpt/internal/fault"
 )
 
-// Table is a hash table that keeps the order of its entries:
+// Table is a hash table whose entries have an order, that of Insert:
 // tf.lookup.experimental.MutableHashTable. Keys are strings or integers; values
 // are numbers, bools, strings or arrays of them (a default value with a shape, in
 // TensorFlow). It is stored as two tensors, the keys and the values. A restore
@@ -59,7 +59,8 @@ func (t *Table[K, V]) Insert(key K, value V) {
 	t.keys, t.values = append(t.keys, key), append(t.values, value)
 }
 
-// Remove takes a key out; the last entry takes its place.
+// Remove takes a key out; the last entry takes its place in the order. A key that
+// is not there changes nothing.
 func (t *Table[K, V]) Remove(key K) {
 	i, ok := t.index[key]
 	if !ok {

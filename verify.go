@@ -14,8 +14,8 @@ import (
 	"github.com/ckpt-go/ckpt/storage"
 )
 
-// VerifyOptions are the options of Verify, VerifyDirectory and FindGood; nil
-// means the zero value.
+// VerifyOptions are the options of Verify, VerifyAll, VerifyDirectory and
+// FindGood; nil means the zero value.
 type VerifyOptions struct {
 	// Bucket is where the files are. Nil means the local file system.
 	Bucket storage.Bucket

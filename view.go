@@ -28,9 +28,6 @@ func (r *Reader) View(ctx context.Context) (*View, error) {
 	return &View{r, graph, graph.Names()}, nil
 }
 
-// Graph is the graph that the view looks at; not to be changed.
-func (v *View) Graph() *objectgraph.Graph { return v.graph }
-
 // Children lists the named edges from a stored object, in stored order; of
 // several edges of one name the last counts. A node the checkpoint does not have
 // is an error.

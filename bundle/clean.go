@@ -13,10 +13,10 @@ import (
 // undoes or finishes overwrites, finishes removals, and removes unpublished
 // files of dead writers with the data files they had published before their
 // index. An unpublished file of exactly the prefix's name says the same of that
-// prefix as one of its index; it is the caller's and stays. A data file without an index and without such evidence is somebody
-// else's and stays. It looks at the top folder of the bucket, must not run
-// beside a Writer of a matching prefix, and returns the names it removed, also
-// when it fails later.
+// prefix as one of its index; it is the caller's and stays. A data file without
+// an index and without such evidence is somebody else's and stays. It looks at
+// the top folder of the bucket, must not run beside a Writer of a matching
+// prefix, and returns the names it removed, also when it fails later.
 func Clean(ctx context.Context, b storage.Bucket, match func(prefix string) bool) (removed []string, err error) {
 	return CleanFolder(ctx, b, "", match)
 }

@@ -88,7 +88,13 @@
 //     a few more.
 //   - A slice is read without the rest of its tensor; stored slices that overlap
 //     are noticed where they touch it.
-//   - One-byte dtypes such as float8 and int4 are read from big-endian bundles.
+//   - One-byte dtypes such as float8 and int4 are read from big-endian bundles,
+//     where TensorFlow says that they are not implemented: one byte needs no
+//     swapping.
+//   - The only slice of a tensor may be all of it, spelled "-", and that of a
+//     scalar may have no extents.
+//   - The one element of an object graph may have the shape [1], and names in it
+//     may be any bytes.
 //   - A prefix is a name, never a pattern, but for the files of the format before
 //     bundles (V1), which is read and not written: "export-?????-of-00002".
 //   - Names of dimensions in an entry's shape are dropped when it is encoded

@@ -2,6 +2,8 @@ package bundle
 
 import (
 	"encoding/binary"
+	"errors"
+	"unicode/utf8"
 
 	"github.com/ckpt-go/ckpt/internal/crc32c"
 	"github.com/ckpt-go/ckpt/internal/fault"
@@ -38,6 +40,7 @@ const (
 
 	shapeDim = 2
 	dimSize  = 1
+	dimName  = 2
 
 	sliceExtent  = 1
 	extentStart  = 1
@@ -174,9 +177,14 @@ func decodeShape(outer *wire.Decoder, shape tensor.Shape, room *shapes) tensor.S
 		var n int64
 		dim := wire.NewDecoder(d.LenBytes())
 		for dim.Len() > 0 && dim.Err() == nil {
-			if field, typ := dim.Tag(); field == dimSize && typ == wire.Varint {
+			switch field, typ := dim.Tag(); {
+			case field == dimSize && typ == wire.Varint:
 				n = int64(dim.Uvarint())
-			} else {
+			case field == dimName && typ == wire.BytesType:
+				if !utf8.Valid(dim.LenBytes()) {
+					dim.Fail(errors.New("the name of a dimension is not UTF-8"))
+				}
+			default:
 				dim.Skip(typ)
 			}
 		}

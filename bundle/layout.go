@@ -148,7 +148,7 @@ func (l *layout) overlaps() {
 		}
 		before := &l.ranges[last]
 		if a.offset < before.offset+before.size {
-			c := fault.Corrupt(fault.KindOverlap, "the bytes are also those of tensor %s", clip(errKey(before.key)))
+			c := fault.Corrupt(fault.KindOverlap, "the bytes are also those of tensor %s", fault.Printable(clip(errKey(before.key))))
 			c.File, c.Key = path.Base(l.reader.dataName(a.shard)), errKey(a.key)
 			c.Offset, c.Length = a.offset, a.size
 			if !l.report(c) {

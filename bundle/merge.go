@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"strconv"
 
+	"github.com/ckpt-go/ckpt/internal/fault"
 	"github.com/ckpt-go/ckpt/storage"
 )
 
@@ -76,6 +77,8 @@ type merger struct {
 	entries map[string]*mergedEntry
 	order   []*entry
 	data    []*linked // in the order in which entries name them
+	// compared counts the pairs of slices that were compared, of all tensors.
+	compared int
 }
 
 // mergedEntry is an entry of the output. A tensor in slices has a set of them.
@@ -84,8 +87,9 @@ type mergedEntry struct {
 	slices *disjoint
 }
 
-// maxMergePairs is how many pairs of slices of one tensor are compared, about a
-// second's worth. A square grid of 300,000 slices needs that many.
+// maxMergePairs is how many pairs of slices are compared in a merge, about a
+// second's worth. A square grid of 400,000 slices needs that many, and tensors
+// that are cut along one dimension next to none.
 const maxMergePairs = 1 << 28
 
 // linked is a data file that gets a second name when it is committed.
@@ -198,31 +202,36 @@ func (m *merger) merge(item *Item) error {
 			return err
 		}
 		added.slices = newDisjoint(e.Shape)
-		return added.add(e.Slices)
+		return m.addSlices(added, e.Slices)
 	case before.slices == nil:
-		return fmt.Errorf("duplicate tensor keyed by %s", errKey(item.Key))
+		return fmt.Errorf("duplicate tensor keyed by %s", fault.Printable(errKey(item.Key)))
 	case len(e.Slices) == 0:
 		return errors.New("attempting to merge in a non-slice bundle entry")
 	case before.DType != e.DType || !before.Shape.Equal(e.Shape):
 		return fmt.Errorf("slices of %s %s and of %s %s", before.DType, before.Shape, e.DType, e.Shape)
 	}
 	before.Slices = append(before.Slices, e.Slices...)
-	return before.add(e.Slices)
+	return m.addSlices(before, e.Slices)
 }
 
-// add adds slices to the set.
-func (m *mergedEntry) add(all []Slice) error {
-	for _, s := range all {
-		if err := s.fits(m.Shape); err != nil {
+// addSlices adds slices to those of a tensor.
+func (m *merger) addSlices(t *mergedEntry, added []Slice) error {
+	for _, s := range added {
+		if err := s.fits(t.Shape); err != nil {
 			return err
 		}
-		if other, found := m.slices.overlapping(s); found {
+	}
+	set := t.slices
+	n := len(set.all)
+	set.add(added...)
+	for i, s := range added {
+		other, found, compared := set.overlapping(s, n+i)
+		if found {
 			return fmt.Errorf("overlapping slices: existing slice = %s, new slice = %s", other, s)
 		}
-		if m.slices.compared > maxMergePairs {
+		if m.compared += compared; m.compared > maxMergePairs {
 			return errors.New("too many slices lie side by side")
 		}
-		m.slices.add(s)
 	}
 	return nil
 }

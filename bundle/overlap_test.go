@@ -101,3 +101,19 @@ func cellsOf(shape tensor.Shape, s bundle.Slice) []int64 {
 	}
 	return cells
 }
+
+// TestOverlapNames shows names of tensors, which come from files, on a terminal.
+func TestOverlapNames(t *testing.T) {
+	b := mem.New()
+	e := bundle.Entry{DType: tensor.Int8, Shape: tensor.Shape{4}, Size: 4, CRC: crcZeros(4)}
+	putIndex(t, b, "p.index", bundle.Header{NumShards: 1}, map[string]bundle.Entry{"a\x1b[31m": e, "b": e})
+	put(t, b, "p.data-00000-of-00001", make([]byte, 4))
+	n := 0
+	for c := range open(t, b, "p").CheckLayout(t.Context()) {
+		wantErr(t, c, bundle.ErrCorrupt, `also those of tensor "a\x1b[31m"`)
+		n++
+	}
+	if n != 1 {
+		t.Errorf("got %d findings, want 1", n)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/ckpt-go/ckpt/internal/fault"
 	"github.com/ckpt-go/ckpt/tensor"
 )
 
@@ -154,7 +155,7 @@ func (p *Plan) add(t Planned) (*place, error) {
 		return nil, fmt.Errorf("%d strings of at most %d bytes cannot have %d together", n, t.Longest, t.Bytes)
 	}
 	if p.places[at.key] != nil {
-		return nil, fmt.Errorf("duplicate key: %s", errKey(at.key))
+		return nil, fmt.Errorf("duplicate key: %s", fault.Printable(errKey(at.key)))
 	}
 	p.places[at.key] = at
 	p.order = append(p.order, at)

@@ -83,19 +83,25 @@ func wantWhole(t *testing.T, b storage.Bucket, before, after map[string]string, 
 	}
 }
 
+// strayOutcomes are the files before and after a case that goes well.
+func strayOutcomes(t *testing.T, run func(t *testing.T, b storage.Bucket) error) (before, after map[string]string) {
+	t.Helper()
+	done := mem.New()
+	prepareStrays(t, done)
+	before = contents(t, done)
+	if err := run(t, done); err != nil {
+		t.Fatal(err)
+	}
+	return before, contents(t, done)
+}
+
 // TestCrashLeavesNoStrays pulls the plug after each step of replacing a checkpoint
 // by one with another number of shards: Clean takes away what nobody reads and
 // came with it, and leaves what was there before.
 func TestCrashLeavesNoStrays(t *testing.T) {
 	for name, run := range strayCases() {
 		t.Run(name, func(t *testing.T) {
-			done := mem.New()
-			prepareStrays(t, done)
-			before := contents(t, done)
-			if err := run(t, done); err != nil {
-				t.Fatal(err)
-			}
-			after := contents(t, done)
+			before, after := strayOutcomes(t, run)
 			for steps := 0; ; steps++ {
 				disk := storagetest.NewCrashable()
 				prepareStrays(t, disk)
@@ -138,13 +144,7 @@ func TestFailureLeavesNoStrays(t *testing.T) {
 	for name, run := range strayCases() {
 		for _, kind := range buckets {
 			t.Run(name+"/"+kind.name, func(t *testing.T) {
-				done := mem.New()
-				prepareStrays(t, done)
-				before := contents(t, done)
-				if err := run(t, done); err != nil {
-					t.Fatal(err)
-				}
-				after := contents(t, done)
+				before, after := strayOutcomes(t, run)
 				for n := 1; ; n++ {
 					inner := mem.New()
 					prepareStrays(t, inner)

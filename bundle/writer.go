@@ -8,6 +8,7 @@ import (
 	"iter"
 	"strconv"
 
+	"github.com/ckpt-go/ckpt/internal/fault"
 	"github.com/ckpt-go/ckpt/storage"
 	"github.com/ckpt-go/ckpt/tensor"
 )
@@ -215,7 +216,7 @@ func (w *Writer) checkNew(key string, s tensor.Shape) error {
 		return errors.New("the empty string is no tensor name")
 	}
 	if w.entries[key] != nil {
-		return fmt.Errorf("duplicate key: %s", errKey(key))
+		return fmt.Errorf("duplicate key: %s", fault.Printable(errKey(key)))
 	}
 	return checkShape(s)
 }

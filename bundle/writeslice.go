@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 
+	"github.com/ckpt-go/ckpt/internal/fault"
 	"github.com/ckpt-go/ckpt/tensor"
 )
 
@@ -111,9 +112,9 @@ func (w *Writer) slice(key string, d tensor.DType, full tensor.Shape, s Slice) (
 	}
 	stored := EncodeSliceKey(key, s)
 	if w.entries[stored] != nil {
-		return nil, fmt.Errorf("duplicate key: %s", errKey(stored))
+		return nil, fmt.Errorf("duplicate key: %s", fault.Printable(errKey(stored)))
 	}
-	if other, found := t.slices.overlapping(s); found {
+	if other, found, _ := t.slices.overlapping(s, len(t.parts)); found {
 		return nil, fmt.Errorf("overlapping slices: existing slice = %s, new slice = %s", other, s)
 	}
 	return t, nil

@@ -12,8 +12,8 @@ import (
 var ErrCorrupt = fault.ErrCorrupt
 
 // CorruptError says where a table is damaged; File is empty, since a Reader
-// does not know names, and Key is one that is out of order, if any. Offset and Length are those of the block, without its
-// trailer.
+// does not know names, and Key is one that is out of order, if any. Offset and
+// Length are those of the block, without its trailer.
 type CorruptError = fault.CorruptError
 
 // What can be wrong with a table, in TensorFlow's words where it has some.

@@ -2,22 +2,7 @@
 
 package local
 
-import (
-	"errors"
-	"os"
-)
-
-const (
-	openFlags  = 0
-	closeFirst = true // an open file cannot be renamed or removed
-)
-
-// lockFile has no lock to take.
-func lockFile(*os.File) error { return errors.ErrUnsupported }
-
-// cannotSync takes any error for a system that does not sync folders: the
-// contents are durable, the names as far as the file system keeps a journal.
-func cannotSync(error) bool { return true }
+import "errors"
 
 // noLinks says that a file system has no hard links.
 func noLinks(err error) bool { return errors.Is(err, errors.ErrUnsupported) }

@@ -150,6 +150,7 @@ func TestOddNames(t *testing.T) {
 				checkSafe(t, args[0]+" with an error", stdout+stderr)
 			}
 			checkDocuments(t, dir, name)
+			checkDamageDocuments(t, dir, name)
 		})
 	}
 }
@@ -181,26 +182,28 @@ func wantPrefixOnly(t *testing.T, dir, prefix string) {
 	}
 }
 
-// checkDocuments compares the names in all documents, those of a checkpoint
-// that is damaged last.
+// document is what a command line prints with --json.
+func document(t *testing.T, code int, args ...string) map[string]json.RawMessage {
+	t.Helper()
+	got, stdout, stderr := run(t, append(args, "--json")...)
+	if got != code {
+		t.Errorf("%q: exit %d, want %d: %s", args, got, code, stderr)
+	}
+	checkSafe(t, args[0]+" --json", stdout+stderr)
+	return object(t, []byte(stdout))
+}
+
+func wantNamed(t *testing.T, o map[string]json.RawMessage, field, want string) {
+	t.Helper()
+	if got := named(t, o, field); got != want {
+		t.Errorf("%s: got %q, want %q", field, got, want)
+	}
+}
+
+// checkDocuments compares the names in the documents of a good checkpoint.
 func checkDocuments(t *testing.T, dir, name string) {
 	t.Helper()
 	prefix := dir + "/" + name
-	document := func(code int, args ...string) map[string]json.RawMessage {
-		t.Helper()
-		got, stdout, stderr := run(t, append(args, "--json")...)
-		if got != code {
-			t.Errorf("%q: exit %d, want %d: %s", args, got, code, stderr)
-		}
-		checkSafe(t, args[0]+" --json", stdout+stderr)
-		return object(t, []byte(stdout))
-	}
-	want := func(o map[string]json.RawMessage, field, want string) {
-		t.Helper()
-		if got := named(t, o, field); got != want {
-			t.Errorf("%s: got %q, want %q", field, got, want)
-		}
-	}
 	find := func(list []map[string]json.RawMessage) map[string]json.RawMessage {
 		for _, o := range list {
 			if named(t, o, "name") == name {
@@ -210,33 +213,39 @@ func checkDocuments(t *testing.T, dir, name string) {
 		t.Errorf("%q is not in %s", name, list)
 		return nil
 	}
-	ls := document(0, "ls", dir)
-	want(ls, "prefix", prefix)
+	ls := document(t, 0, "ls", dir)
+	wantNamed(t, ls, "prefix", prefix)
 	find(objects(t, ls["tensors"]))
-	find(objects(t, document(0, "hash", dir)["tensors"]))
-	show := document(0, "show", dir, name)
-	want(show, "prefix", prefix)
-	want(show, "name", name)
-	nodes := objects(t, document(0, "tree", dir)["nodes"])
+	find(objects(t, document(t, 0, "hash", dir)["tensors"]))
+	show := document(t, 0, "show", dir, name)
+	wantNamed(t, show, "prefix", prefix)
+	wantNamed(t, show, "name", name)
+	nodes := objects(t, document(t, 0, "tree", dir)["nodes"])
 	find(objects(t, nodes[0]["children"]))
 	find(objects(t, nodes[0]["slot_variables"]))
 	attribute := objects(t, nodes[1]["attributes"])[0]
-	want(attribute, "full_name", name)
-	want(attribute, "checkpoint_key", name)
+	wantNamed(t, attribute, "full_name", name)
+	wantNamed(t, attribute, "checkpoint_key", name)
 	saver := object(t, nodes[2]["registered_saver"])
-	want(saver, "name", name)
-	want(saver, "object_name", name)
+	wantNamed(t, saver, "name", name)
+	wantNamed(t, saver, "object_name", name)
+}
 
+// checkDamageDocuments damages the checkpoint and compares the names in what
+// tells of it.
+func checkDamageDocuments(t *testing.T, dir, name string) {
+	t.Helper()
+	prefix := dir + "/" + name
 	data := prefix + ".data-00000-of-00001"
 	if err := os.WriteFile(data, make([]byte, 4), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	verify := objects(t, document(3, "verify", dir)["checkpoints"])[0]
-	want(verify, "prefix", prefix)
+	verify := objects(t, document(t, 3, "verify", dir)["checkpoints"])[0]
+	wantNamed(t, verify, "prefix", prefix)
 	problems := objects(t, verify["problems"])
-	want(problems[0], "file", filepath.Base(data))
-	refused := objects(t, document(3, "resume", dir)["refused"])[0]
-	want(refused, "prefix", prefix)
+	wantNamed(t, problems[0], "file", filepath.Base(data))
+	refused := objects(t, document(t, 3, "resume", dir)["refused"])[0]
+	wantNamed(t, refused, "prefix", prefix)
 	var keys strings.Builder
 	for _, p := range append(problems, objects(t, refused["problems"])...) {
 		keys.WriteString(named(t, p, "tensor") + "\x00")
