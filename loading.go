@@ -45,6 +45,9 @@ func (l *loading) run(ctx context.Context) (*RestoreStatus, error) {
 func (l *loading) load(ctx context.Context, f *files) (*restoration, error) {
 	rd, err := f.open(ctx)
 	if isAbsent(err) {
+		if stemOf(baseName(l.at.name)) != "" {
+			return nil, err // its number is there
+		}
 		return nil, fmt.Errorf("%w (is the path right? it may miss the checkpoint's number, such as the -1 in %s-1)", err, l.at.prefix)
 	}
 	if err != nil {
