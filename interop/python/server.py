@@ -25,13 +25,14 @@ from tensorflow.python.checkpoint import checkpoint_management
 from tensorflow.python.checkpoint.sharding import sharding_policies
 from tensorflow.python.training.checkpoint_state_pb2 import CheckpointState
 
+import differential
 import rawops
 
 PROGRAMS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "programs")
 GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 NARROW = {"int4": 4, "uint4": 4, "int2": 2, "uint2": 2, "float4_e2m1fn": 4}
 
-CALLS = dict(rawops.CALLS)
+CALLS = {**rawops.CALLS, **differential.CALLS}
 
 
 def call(function):

@@ -1,0 +1,472 @@
+package interop_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ckpt-go/ckpt"
+)
+
+// outcome is what one operation did, as text that differential.py makes alike.
+type outcome struct {
+	Verdict     string `json:"verdict"` // ok, skip, taken, missing or error
+	Path        string `json:"path,omitempty"`
+	Latest      string `json:"latest,omitempty"`
+	Checkpoints string `json:"checkpoints,omitempty"`
+	State       string `json:"state,omitempty"`
+	Checks      string `json:"checks,omitempty"`
+	Values      string `json:"values,omitempty"`
+	Files       string `json:"files,omitempty"`
+	Words       string `json:"words,omitempty"` // of an error; not compared
+
+	excuses []string // the deviations that may show here
+	final   bool     // the sides need not agree on what comes after
+}
+
+var (
+	errSkip  = errors.New("skipped")
+	errTaken = errors.New("taken")
+)
+
+// runner carries out the operations of one case.
+type runner struct {
+	ctx            context.Context
+	folder         string
+	objects        map[int]ckpt.Trackable
+	holders        map[int]holder
+	checkpoints    map[int]*ckpt.Checkpoint
+	rooted         map[int]bool
+	childless      map[int]bool // Checkpoints that are no children: see "nested root"
+	statuses       map[int]*ckpt.RestoreStatus
+	managers       map[int]*ckpt.Manager
+	saved          map[int]string
+	keep           map[int]int              // of managers
+	first          bool                     // a root got a save counter after a restore
+	owners         map[int]*ckpt.Checkpoint // of statuses
+	takenOver      map[int]bool             // statuses that may speak of a later restore
+	initialized    []string                 // what managers restored, without a status
+	doubted        map[int]bool             // statuses for whose save counter it is too late
+	replaced       int                      // children that others took the place of
+	replacedBefore map[int]int              // each restore
+	removed        string                   // the suffixes of files that were deleted
+	clock          float64
+	backward       bool              // the clock went back
+	names          map[string]string // of managers, by folder
+	mixed          map[string]bool   // folders of managers of several names
+	out            *outcome
+}
+
+// runGo carries out a program; each operation has an outcome.
+func runGo(ctx context.Context, folder string, ops []operation) []outcome {
+	r := &runner{
+		ctx: ctx, folder: folder, clock: 1000,
+		objects: make(map[int]ckpt.Trackable), holders: make(map[int]holder), checkpoints: make(map[int]*ckpt.Checkpoint),
+		rooted: make(map[int]bool), childless: make(map[int]bool), statuses: make(map[int]*ckpt.RestoreStatus), managers: make(map[int]*ckpt.Manager), keep: make(map[int]int), replacedBefore: make(map[int]int), doubted: make(map[int]bool),
+		owners: make(map[int]*ckpt.Checkpoint), takenOver: make(map[int]bool),
+		saved: make(map[int]string), names: make(map[string]string), mixed: make(map[string]bool),
+	}
+	defer r.close()
+	var all []outcome
+	for i := range ops {
+		all = append(all, *r.run(&ops[i]))
+		if all[i].final {
+			break
+		}
+	}
+	return all
+}
+
+func (r *runner) close() {
+	for _, s := range r.statuses {
+		s.Close()
+	}
+	for _, m := range r.managers {
+		m.Close()
+	}
+}
+
+func (r *runner) run(op *operation) *outcome {
+	r.out = &outcome{Verdict: "ok"}
+	counters := r.counters()
+	err := r.do(op)
+	r.first = r.first || len(r.statuses) > 0 && r.counters() > counters
+	if r.first && (r.counters() > counters || op.Op == "check") {
+		r.excuse("first counter")
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, errSkip):
+		r.out.Verdict = "skip"
+	case errors.Is(err, errTaken):
+		r.out.Verdict = "taken"
+	case errors.Is(err, fs.ErrNotExist):
+		r.out.Verdict, r.out.Words = "missing", err.Error()
+	default:
+		r.out.Verdict, r.out.Words = "error", err.Error()
+	}
+	if strings.Contains(r.out.Words, "is another object than the one given to NewRooted") {
+		r.excuse("attached")
+	}
+	if strings.Contains(r.out.Words, "another checkpoint took this name") {
+		r.excuse("replaced")
+	}
+	r.out.Values = r.values()
+	switch op.Op {
+	case "save", "write", "managersave", "initialize", "manager", "delete", "forget":
+		r.out.Files = r.files()
+	}
+	return r.out
+}
+
+// counters is how many Checkpoints with a root have a save counter.
+func (r *runner) counters() int {
+	n := 0
+	for id := range r.rooted {
+		if r.checkpoints[id].Child("save_counter") != nil {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *runner) do(op *operation) error {
+	switch op.Op {
+	case "variable":
+		return r.hold(op.ID, newHolder(op))
+	case "state":
+		return r.hold(op.ID, newState(op.Fill))
+	case "node":
+		r.objects[op.ID] = new(ckpt.Node)
+	case "list":
+		r.objects[op.ID] = ckpt.NewList()
+	case "dict":
+		r.objects[op.ID] = ckpt.NewMap(nil)
+	case "checkpoint":
+		return r.checkpoint(op)
+	case "track":
+		return r.track(op)
+	case "append":
+		return r.append(op)
+	case "skip":
+		return r.skip(op)
+	case "assign":
+		h, ok := r.holders[op.Object]
+		if !ok {
+			return errSkip
+		}
+		h.assign(op.Fill)
+	case "save", "write":
+		return r.save(op)
+	case "restore", "read":
+		return r.restore(op)
+	case "check":
+		return r.check(op)
+	case "manager":
+		return r.manager(op)
+	case "managersave":
+		return r.managerSave(op)
+	case "initialize":
+		return r.initialize(op)
+	case "latest":
+		return r.latest(op)
+	case "wait":
+		r.clock += op.Seconds
+		r.backward = r.backward || op.Seconds < 0
+	case "delete":
+		return r.delete(op)
+	case "forget":
+		if os.Remove(filepath.Join(r.folder, op.Folder, "checkpoint")) != nil {
+			return errSkip
+		}
+	default:
+		return fmt.Errorf("no operation %q", op.Op)
+	}
+	return nil
+}
+
+func (r *runner) hold(id int, h holder) error {
+	r.holders[id], r.objects[id] = h, h.trackable()
+	return nil
+}
+
+func (r *runner) checkpoint(op *operation) error {
+	objects := make(ckpt.Objects)
+	for _, n := range op.Objects {
+		child, ok := r.objects[n.child]
+		if !ok || r.childless[n.child] {
+			return errSkip
+		}
+		objects[n.name] = child
+	}
+	made := (*ckpt.Checkpoint)(nil)
+	if op.Root == 0 {
+		made = ckpt.New(objects)
+	} else {
+		root, ok := r.objects[op.Root]
+		if !ok {
+			return errSkip
+		}
+		if c, ok := root.(*ckpt.Checkpoint); ok && c.Child("save_counter") == nil {
+			return errSkip // see "root counter" of differentialDeviations
+		}
+		for name := range objects {
+			if node, ok := root.(parentNode); ok && node.Child(name) != nil {
+				r.excuse("same child")
+				r.childless[op.ID] = true
+			}
+		}
+		var err error
+		if made, err = ckpt.NewRooted(root, objects); err != nil {
+			return err
+		}
+		r.rooted[op.ID] = true
+	}
+	r.checkpoints[op.ID], r.objects[op.ID] = made, made
+	return nil
+}
+
+// parentNode is what children hang below.
+type parentNode interface {
+	ckpt.Trackable
+	Child(name string) ckpt.Trackable
+	Track(name string, child ckpt.Trackable) error
+	Replace(name string, child ckpt.Trackable) error
+}
+
+func (r *runner) track(op *operation) error {
+	child, ok := r.objects[op.Child]
+	parent, isTracker := r.objects[op.Parent].(parentNode)
+	if !ok || !isTracker || r.rooted[op.Parent] || r.childless[op.Child] {
+		return errSkip
+	}
+	if own := parent.Child(op.Name); !op.Replace && own != nil && own != child {
+		return errTaken
+	} else if own != nil && own != child {
+		r.replaced++
+	}
+	var err error
+	switch p := parent.(type) {
+	case *ckpt.List:
+		return errSkip
+	case *ckpt.Map:
+		err = r.container(p.Set(op.Name, child))
+	default:
+		if op.Replace {
+			err = p.Replace(op.Name, child)
+		} else {
+			err = p.Track(op.Name, child)
+		}
+	}
+	return r.late(err)
+}
+
+// late is the end of an operation that may have set values that waited.
+func (r *runner) late(err error) error {
+	if r.removed != "" {
+		r.excuse("no file")
+	}
+	if err != nil {
+		r.out.final = true
+	}
+	return err
+}
+
+func (r *runner) container(err error) error {
+	if errors.Is(err, ckpt.ErrMismatch) {
+		r.excuse("container")
+	}
+	return err
+}
+
+func (r *runner) excuse(name string) { r.out.excuses = append(r.out.excuses, name) }
+
+func (r *runner) append(op *operation) error {
+	child, ok := r.objects[op.Child]
+	parent, isList := r.objects[op.Parent].(*ckpt.List)
+	if !ok || !isList || r.childless[op.Child] {
+		return errSkip
+	}
+	return r.late(r.container(parent.Append(child)))
+}
+
+func (r *runner) skip(op *operation) error {
+	parent, ok := r.objects[op.Parent].(*ckpt.List)
+	if !ok {
+		return errSkip
+	}
+	parent.Skip(1)
+	return nil
+}
+
+// options are those of a save; some write beside the program, which waits.
+func (op *operation) options() *ckpt.SaveOptions {
+	return &ckpt.SaveOptions{DropWaiting: true, Background: op.ID%3 == 0}
+}
+
+func (r *runner) save(op *operation) error {
+	c, ok := r.checkpoints[op.Checkpoint]
+	if !ok {
+		return errSkip
+	}
+	save := c.Save
+	if op.Op == "write" {
+		save = c.Write
+	}
+	path, err := save(r.ctx, filepath.Join(r.folder, filepath.FromSlash(op.Prefix)), op.options())
+	if err == nil {
+		err = c.Wait(r.ctx)
+	}
+	if err != nil {
+		r.out.final = true
+		return err
+	}
+	r.saved[op.ID], r.out.Path = path, r.short(path)
+	return nil
+}
+
+func (r *runner) restore(op *operation) error {
+	c, ok := r.checkpoints[op.Checkpoint]
+	path, saved := r.saved[op.From]
+	if !ok || !saved {
+		return errSkip
+	}
+	restore := c.Restore
+	if op.Op == "read" {
+		restore = c.Read
+	}
+	r.takeOver(c)
+	made := op.Op == "restore" && c.Child("save_counter") == nil
+	status, err := restore(r.ctx, path, nil)
+	if err != nil {
+		return r.refused(path, err)
+	}
+	r.made(made, c)
+	r.statuses[op.ID], r.replacedBefore[op.ID], r.owners[op.ID] = status, r.replaced, c
+	return nil
+}
+
+// takeOver notes whose values wait when a Checkpoint restores again.
+func (r *runner) takeOver(c *ckpt.Checkpoint) {
+	for id, s := range r.statuses {
+		if r.owners[id] == c && len(s.Waiting()) > 0 {
+			r.takenOver[id] = true
+		}
+	}
+}
+
+// made notes that a restore has made a save counter.
+func (r *runner) made(made bool, c *ckpt.Checkpoint) {
+	if !made {
+		return
+	}
+	for id := range r.statuses {
+		r.doubted[id] = true
+	}
+	if len(r.statuses) > 0 && (c.SaveCounter() == 0 || r.removed != "") {
+		r.excuse("waiting counter")
+	}
+}
+
+// refused is the end of a restore that failed. Nothing was changed here;
+// TensorFlow may have changed a part, unless there was nothing to open.
+func (r *runner) refused(path string, err error) error {
+	_, absent := os.Stat(path + ".index")
+	r.out.final = absent == nil
+	return err
+}
+
+func (r *runner) check(op *operation) error {
+	status, ok := r.statuses[op.Status]
+	if !ok {
+		return errSkip
+	}
+	if r.takenOver[op.Status] {
+		r.excuse("taken over")
+	}
+	if r.doubted[op.Status] {
+		r.excuse("waiting counter")
+	}
+	if r.replaced > r.replacedBefore[op.Status] {
+		r.excuse("gone")
+	}
+	verdicts := []string{"consumed passes", "existing passes", "nontrivial passes"}
+	for i, err := range []error{status.CheckConsumed(), status.CheckExistingObjectsMatched(), status.CheckNontrivialMatch()} {
+		if err != nil {
+			verdicts[i] = strings.Replace(verdicts[i], "passes", "fails", 1)
+			r.out.Words += err.Error() + "\n"
+		}
+	}
+	r.out.Checks = strings.Join(verdicts, "\n")
+	return nil
+}
+
+func (r *runner) delete(op *operation) error {
+	path, ok := r.saved[op.From]
+	if !ok {
+		return errSkip
+	}
+	if err := os.Remove(path + op.Suffix); err != nil {
+		return errSkip
+	}
+	r.removed += op.Suffix
+	return nil
+}
+
+func (r *runner) short(path string) string {
+	if path == "" {
+		return "none"
+	}
+	short, err := filepath.Rel(r.folder, path)
+	if err != nil {
+		return err.Error()
+	}
+	return filepath.ToSlash(short)
+}
+
+// values shows everything that has a value.
+func (r *runner) values() string {
+	var lines []string
+	for _, id := range slices.Sorted(maps.Keys(r.objects)) {
+		if h, ok := r.holders[id]; ok {
+			lines = append(lines, fmt.Sprintf("%d: %s", id, h.show()))
+		} else if c, ok := r.checkpoints[id]; ok {
+			lines = append(lines, fmt.Sprintf("%d: %d", id, c.SaveCounter()))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// files shows what lies in the folder.
+func (r *runner) files() string {
+	var lines []string
+	err := filepath.WalkDir(r.folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(content)
+		shown := hex.EncodeToString(sum[:])[:16]
+		if entry.Name() == "checkpoint" {
+			shown = "\n" + string(content)
+		}
+		lines = append(lines, r.short(path)+" "+shown)
+		return nil
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err.Error()
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
