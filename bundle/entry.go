@@ -2,8 +2,6 @@ package bundle
 
 import (
 	"encoding/binary"
-	"errors"
-	"unicode/utf8"
 
 	"github.com/ckpt-go/ckpt/internal/crc32c"
 	"github.com/ckpt-go/ckpt/internal/fault"
@@ -40,7 +38,6 @@ const (
 
 	shapeDim = 2
 	dimSize  = 1
-	dimName  = 2
 
 	sliceExtent  = 1
 	extentStart  = 1
@@ -177,14 +174,9 @@ func decodeShape(outer *wire.Decoder, shape tensor.Shape, room *shapes) tensor.S
 		var n int64
 		dim := wire.NewDecoder(d.LenBytes())
 		for dim.Len() > 0 && dim.Err() == nil {
-			switch field, typ := dim.Tag(); {
-			case field == dimSize && typ == wire.Varint:
+			if field, typ := dim.Tag(); field == dimSize && typ == wire.Varint {
 				n = int64(dim.Uvarint())
-			case field == dimName && typ == wire.BytesType:
-				if !utf8.Valid(dim.LenBytes()) {
-					dim.Fail(errors.New("the name of a dimension is not UTF-8"))
-				}
-			default:
+			} else {
 				dim.Skip(typ)
 			}
 		}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/internal/crc32c"
-	"github.com/ckpt-go/ckpt/internal/wire"
 	"github.com/ckpt-go/ckpt/storage"
 	"github.com/ckpt-go/ckpt/storage/mem"
 	"github.com/ckpt-go/ckpt/tensor"
@@ -220,18 +219,5 @@ func TestMergeRefusesNestedFields(t *testing.T) {
 				t.Errorf("got files %q, want %q", got, before)
 			}
 		})
-	}
-}
-
-// TestDimensionNames reads names of dimensions as protobuf does: UTF-8 only.
-func TestDimensionNames(t *testing.T) {
-	for name, fine := range map[string]bool{"": true, "b\u00e9": true, "\xff": false} {
-		dim := wire.AppendBytesField(wire.AppendVarintField(nil, 1, 2), 2, name)
-		e, err := bundle.DecodeEntry(wire.AppendBytesField(nil, 2, wire.AppendBytesField(nil, 2, dim)))
-		if !fine {
-			wantErr(t, err, bundle.ErrCorrupt, "not UTF-8")
-		} else if err != nil || !e.Shape.Equal(tensor.Shape{2}) {
-			t.Errorf("%q: got shape %s, %v, want [2]", name, e.Shape, err)
-		}
 	}
 }

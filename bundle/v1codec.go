@@ -3,7 +3,6 @@ package bundle
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -115,23 +114,12 @@ func decodeV1Tensor(p []byte) (t v1Tensor, err error) {
 	return t, d.Err()
 }
 
-// decodeV1Slice returns the TensorProto of a stored slice. Two of them, which
-// protobuf would merge, are refused: nobody writes them.
+// decodeV1Slice returns the TensorProto of a stored slice.
 func decodeV1Slice(value []byte) (message []byte, err error) {
 	d := wire.NewDecoder(value)
-	found := 0
 	eachField(d, v1Data, wire.BytesType, func(p []byte) {
 		inner := wire.NewDecoder(p)
-		values := 0
-		eachField(inner, v1SliceData, wire.BytesType, func(p []byte) {
-			message = p
-			if values++; values > 1 {
-				inner.Fail(errors.New("its values are given twice"))
-			}
-		})
-		if found++; found > 1 {
-			inner.Fail(errors.New("it is given twice"))
-		}
+		eachField(inner, v1SliceData, wire.BytesType, func(p []byte) { message = p })
 		d.Fail(inner.Err())
 	})
 	if err := d.Err(); err != nil {

@@ -127,25 +127,3 @@ func TestNB4NamesAndTables(t *testing.T) {
 	_, err := r.Tensor(t.Context(), "v2")
 	wantErr(t, err, fs.ErrNotExist, "Key v2 not found in checkpoint")
 }
-
-// TestV1ValuesTwice has a message twice, which protobuf would merge.
-func TestV1ValuesTwice(t *testing.T) {
-	inner := wire.AppendBytesField(nil, 3, packed(7, 1))
-	once := wire.AppendBytesField(nil, 2, inner)
-	for name, raw := range map[string][]byte{
-		"data":   slices.Concat(once, once),
-		"values": wire.AppendBytesField(nil, 2, slices.Concat(inner, inner)),
-	} {
-		b := mem.New()
-		var v v1Builder
-		v.tensor(t, "x", tensor.Int32, tensor.Shape{1}, "-")
-		v.raw = map[string][]byte{bundle.EncodeSliceKey("x", parse(t, "-")): raw}
-		v.put(t, b, "p", nil)
-		_, err := open(t, b, "p").Tensor(t.Context(), "x")
-		if err == nil {
-			t.Errorf("%s: got no error", name)
-			continue
-		}
-		wantErr(t, err, bundle.ErrCorrupt, "given twice")
-	}
-}

@@ -83,7 +83,7 @@ func (d *Decoder) Uvarint() uint64 {
 }
 
 // Uvarint32 reads a varint of at most five bytes and 32 bits, the lengths of
-// the table format and of protobuf fields.
+// the table format.
 func (d *Decoder) Uvarint32() uint32 {
 	if d.off < len(d.buf) && d.buf[d.off] < 0x80 {
 		v := d.buf[d.off]
@@ -142,21 +142,15 @@ func (d *Decoder) Bytes(n uint64) []byte {
 	return d.buf[start:d.off:d.off]
 }
 
-// LenBytes reads the value of a length-prefixed protobuf field, as Bytes does.
-// As in TensorFlow, its length takes five bytes at most.
-func (d *Decoder) LenBytes() []byte { return d.Bytes(uint64(d.Uvarint32())) }
+// LenBytes reads a varint length and returns that many bytes, as Bytes does.
+func (d *Decoder) LenBytes() []byte { return d.Bytes(d.Uvarint()) }
 
-// Tag reads a protobuf field key. Field numbers outside 1…2²⁹−1, keys of more
-// than five bytes, groups and unknown wire types are errors. After an error the
-// field is 0.
+// Tag reads a protobuf field key. Field numbers outside 1…2²⁹−1, groups and
+// unknown wire types are errors. After an error the field is 0.
 func (d *Decoder) Tag() (field int, typ Type) {
 	d.field = d.off
 	key := d.Uvarint()
 	if d.err != nil {
-		return 0, 0
-	}
-	if n := d.off - d.field; n > binary.MaxVarintLen32 {
-		d.failf("field key of %d bytes", n)
 		return 0, 0
 	}
 	typ = Type(key & 7)
