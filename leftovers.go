@@ -14,7 +14,7 @@ import (
 // failedSave is a checkpoint that could not be written, with its mark.
 type failedSave struct {
 	at   place
-	mark storage.Writer
+	mark saveMark
 	as   Managed
 }
 
@@ -83,7 +83,7 @@ func (m *Manager) cleanOwn(ctx context.Context) error {
 	m.marks = nil
 	sweeper, ok := m.dir.bucket.(storage.Sweeper)
 	if !ok {
-		return nil
+		return m.cleanPublished(ctx)
 	}
 	for l, err := range sweeper.Leftovers(ctx) {
 		if err != nil {
@@ -111,19 +111,8 @@ func (m *Manager) owns(prefix string) bool {
 	return ok
 }
 
-// mark notes that a save of this name is under way: a file that is never
-// published. If the process dies before the state file lists the checkpoint,
-// the mark tells the next manager that the checkpoint is ours to look after.
-// Where the bucket cannot find such files again the mark is nil.
-func (m *Manager) mark(ctx context.Context, at place) (storage.Writer, error) {
-	if _, ok := at.bucket.(storage.Sweeper); !ok {
-		return nil, nil
-	}
-	return at.bucket.Create(ctx, at.name, nil)
-}
-
 // unmark removes a mark.
-func (m *Manager) unmark(mark storage.Writer) {
+func (m *Manager) unmark(mark saveMark) {
 	if mark == nil {
 		return
 	}
@@ -163,12 +152,8 @@ func (m *Manager) dropMarks(ctx context.Context) {
 		m.unmark(mark)
 	}
 	m.unrecorded = nil
-	sweeper, ok := m.dir.bucket.(storage.Sweeper)
-	if !ok {
-		return
-	}
 	for _, l := range m.marks {
-		if err := sweeper.RemoveLeftover(ctx, l); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := m.dropMark(ctx, l); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			m.log.Warn("the mark of an interrupted save stays", "checkpoint", l.Name, "error", err)
 		}
 	}

@@ -113,7 +113,7 @@ type Manager struct {
 	marks []storage.Leftover
 	// unrecorded are the marks of this Manager's own checkpoints that are
 	// written and that no state file lists yet.
-	unrecorded []storage.Writer
+	unrecorded []saveMark
 	// failed are new checkpoints that could not be written, and of which
 	// something may be left.
 	failed []failedSave

@@ -121,9 +121,12 @@ func (m *Manager) finish(ctx context.Context, k *cut, at place, fresh bool, as M
 		m.giveUp(ctx, failedSave{at, mark, as}, fresh)
 		return err
 	}
-	if mark != nil {
-		m.unrecorded = append(m.unrecorded, mark)
+	if p, ok := mark.(*publishedMark); ok {
+		if err := m.stillMarked(ctx, p, failedSave{at, mark, as}, fresh); err != nil {
+			return fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
+		}
 	}
+	m.unrecorded = append(m.unrecorded, mark)
 	m.see(as.Name)
 	if o.Background {
 		ctx = context.WithoutCancel(ctx) // the checkpoint is there: too late to cancel

@@ -1,6 +1,7 @@
-// Package storagetest is the contract of storage.Bucket as a test suite, and
-// two buckets that misbehave on purpose: Faulty fails chosen operations,
-// Crashable loses what was not synced.
+// Package storagetest is the contract of storage.Bucket as a test suite, two
+// buckets that misbehave on purpose, Faulty, which fails chosen operations, and
+// Crashable, which loses what was not synced, and one that can do no more than an
+// object store, Objects.
 package storagetest
 
 import (
