@@ -196,6 +196,9 @@ func (k *cut) write(ctx context.Context, at place, o *SaveOptions) error {
 }
 
 func (k *cut) writeBundle(ctx context.Context, at place) (err error) {
+	if err := k.checkRoom(ctx, at); err != nil {
+		return err
+	}
 	w, err := bundle.Create(ctx, at.bucket, at.name, &bundle.WriterOptions{Plan: k.plan, BeforeIndex: k.seal(at), Digests: k.digests()})
 	if err != nil {
 		return err

@@ -58,10 +58,10 @@ func (m *Manager) cleanMetadata(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		prefix, ok := strings.CutSuffix(info.Name, metadataSuffix)
-		if !ok || !m.owns(prefix) {
+		if !m.ownsMetadata(info.Name) {
 			continue
 		}
+		prefix := strings.TrimSuffix(info.Name, metadataSuffix)
 		if there, err := bundle.Exists(ctx, m.dir.bucket, prefix); err != nil {
 			return err
 		} else if !there {
@@ -77,8 +77,8 @@ func (m *Manager) cleanMetadata(ctx context.Context) error {
 	return nil
 }
 
-// cleanOwn removes state files that were never published, and collects the
-// marks of saves that were never recorded.
+// cleanOwn removes state files and metadata that were never published, and collects
+// the marks of saves that were never recorded.
 func (m *Manager) cleanOwn(ctx context.Context) error {
 	m.marks = nil
 	sweeper, ok := m.dir.bucket.(storage.Sweeper)
@@ -90,7 +90,7 @@ func (m *Manager) cleanOwn(ctx context.Context) error {
 			return err
 		}
 		switch {
-		case l.Name == m.dir.base+stateFileName:
+		case l.Name == m.dir.base+stateFileName, m.ownsMetadata(l.Name):
 			if err := sweeper.RemoveLeftover(ctx, l); err != nil {
 				return err
 			}
@@ -99,6 +99,12 @@ func (m *Manager) cleanOwn(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// ownsMetadata tells whether a name is one this manager would give metadata.
+func (m *Manager) ownsMetadata(name string) bool {
+	prefix, ok := strings.CutSuffix(name, metadataSuffix)
+	return ok && m.owns(prefix)
 }
 
 // owns tells whether a name in the bucket is a prefix this manager would write.

@@ -95,6 +95,13 @@ type Syncer interface {
 	Sync(ctx context.Context) error
 }
 
+// Spacer is a Bucket that knows how much room it has.
+type Spacer interface {
+	// Free is how many more bytes this program may write there, by what the system
+	// says now; errors.ErrUnsupported if it does not say.
+	Free(ctx context.Context) (int64, error)
+}
+
 // Sweeper is a Bucket that knows what writers of dead processes left behind.
 type Sweeper interface {
 	// Leftovers yields unpublished files whose writer is gone. Those of a living

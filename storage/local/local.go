@@ -48,7 +48,7 @@ type Options struct {
 }
 
 // Bucket is a folder, and also a storage.GroupCommitter, Linker, Locker,
-// Syncer and Sweeper. It is safe for concurrent use, by several processes too.
+// Syncer, Spacer and Sweeper. It is safe for concurrent use, by several processes too.
 type Bucket struct {
 	dir    string
 	follow bool
@@ -64,6 +64,7 @@ var _ interface {
 	storage.Linker
 	storage.Locker
 	storage.Syncer
+	storage.Spacer
 	storage.Sweeper
 } = (*Bucket)(nil)
 

@@ -29,7 +29,7 @@ type Fault struct {
 //
 // Operations are counted and recorded as strings: "open a", "read a",
 // "create a", "write a", "commit a", "commit a b" for a group, "list prefix",
-// "remove a", "link a b", "sync", "lock a", "leftovers", "remove leftover a".
+// "remove a", "link a b", "sync", "free", "lock a", "leftovers", "remove leftover a".
 // A write that fails has written half of its bytes. A commit that fails has
 // aborted its writers, unless the Fault is Late. "abort a" of a living writer
 // is recorded but neither counted nor failed: it is how callers clean up.
@@ -51,6 +51,7 @@ var _ interface {
 	storage.Linker
 	storage.Locker
 	storage.Syncer
+	storage.Spacer
 	storage.Sweeper
 } = (*Faulty)(nil)
 
@@ -252,6 +253,19 @@ func (f *Faulty) Sync(ctx context.Context) error {
 		return errors.ErrUnsupported
 	}
 	return f.do(func() error { return inner.Sync(ctx) }, "sync")
+}
+
+// Free implements storage.Spacer.
+func (f *Faulty) Free(ctx context.Context) (free int64, err error) {
+	inner, ok := f.inner.(storage.Spacer)
+	if !ok {
+		return 0, errors.ErrUnsupported
+	}
+	err = f.do(func() error {
+		free, err = inner.Free(ctx)
+		return err
+	}, "free")
+	return free, err
 }
 
 // Leftovers implements storage.Sweeper.
