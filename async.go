@@ -305,9 +305,14 @@ func (c *Checkpoint) Wait(ctx context.Context) error { return c.land(ctx) }
 // recorded, and retention after them.
 func (m *Manager) Wait(ctx context.Context) error { return m.checkpoint.land(ctx) }
 
-// Close waits for the background saves and gives their error. A closed Manager
-// saves no more; closing it again does nothing.
+// Close waits for the background saves, gives their error, and lets other
+// processes save into the directory. A closed Manager saves no more; closing it
+// again does nothing.
 func (m *Manager) Close() error {
 	m.closed = true
-	return m.checkpoint.land(context.Background())
+	err := m.checkpoint.land(context.Background())
+	if m.unlock != nil {
+		m.unlock()
+	}
+	return err
 }

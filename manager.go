@@ -118,6 +118,7 @@ type Manager struct {
 	// something may be left.
 	failed []failedSave
 	closed bool
+	unlock func() // nil: the directory is not locked
 }
 
 // NewManager opens a directory of checkpoints, which need not exist yet. It

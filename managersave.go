@@ -71,6 +71,9 @@ func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (stri
 // number takes the next number, or the one given, and the place that goes with
 // it. A fresh one is the number of no file.
 func (m *Manager) number(ctx context.Context, number *int64) (at place, fresh bool, err error) {
+	if err := m.lock(ctx); err != nil {
+		return at, false, err
+	}
 	if err := m.checkpoint.ensureCounter(ctx); err != nil {
 		return at, false, err
 	}

@@ -11,6 +11,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"strconv"
 	"time"
 )
 
@@ -83,11 +84,26 @@ type Linker interface {
 	Link(ctx context.Context, name, newName string) error
 }
 
-// Locker is a Bucket that can be locked against other processes. The lock
-// ends with unlock or with the process. A lock that somebody else holds is an
-// error at once.
+// Locker is a Bucket whose folders can be locked; "" is its own. A lock keeps
+// nobody from reading and writing, only from locking, and leaves no file. It ends
+// with unlock, which may be called twice, or with the process. One that somebody
+// else holds, this process included, is a *LockedError at once. Folders that are
+// missing are made.
 type Locker interface {
-	Lock(ctx context.Context, name string) (unlock func() error, err error)
+	Lock(ctx context.Context, folder string) (unlock func() error, err error)
+}
+
+// LockedError says that a lock is held.
+type LockedError struct {
+	PID int // the process that holds it, 0 if that is not known
+}
+
+// Error implements error.
+func (e *LockedError) Error() string {
+	if e.PID == 0 {
+		return "somebody else holds the lock"
+	}
+	return "process " + strconv.Itoa(e.PID) + " holds the lock"
 }
 
 // Syncer is a Bucket whose removals become durable only with Sync.

@@ -214,7 +214,7 @@ func TestSweepersAndWriters(t *testing.T) {
 	wantFiles(t, b, "a")
 }
 
-// TestLockers has several contend for a lock that is removed at each unlock.
+// TestLockers has several contend for a lock.
 func TestLockers(t *testing.T) {
 	b := Open(t.TempDir(), nil)
 	var holders, taken int
@@ -223,7 +223,7 @@ func TestLockers(t *testing.T) {
 	for range 4 {
 		group.Go(func() {
 			for range 200 {
-				unlock, err := b.Lock(context.Background(), "a")
+				unlock, err := b.Lock(context.Background(), "")
 				if err != nil {
 					continue
 				}

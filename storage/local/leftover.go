@@ -16,12 +16,10 @@ import (
 // The forms of reserved names.
 const (
 	tempSuffix = ".ckpt-tmp"
-	lockSuffix = ".lock"
 	idLength   = 16 // lower-case hexadecimal digits
 )
 
 func tempName(base, id string) string { return "." + base + "." + id + tempSuffix }
-func lockName(base string) string     { return "." + base + lockSuffix }
 
 // parseTemp takes a temporary name apart.
 func parseTemp(temp string) (base, id string, ok bool) {
@@ -43,10 +41,6 @@ func isID(id string) bool {
 func isTemp(base string) bool {
 	_, _, ok := parseTemp(base)
 	return ok
-}
-
-func isLock(base string) bool {
-	return len(base) > len(lockSuffix)+1 && base[0] == '.' && strings.HasSuffix(base, lockSuffix)
 }
 
 // Leftovers implements storage.Sweeper. It looks in the folder of the bucket,
@@ -142,53 +136,4 @@ func (b *Bucket) RemoveLeftover(ctx context.Context, l storage.Leftover) error {
 		return b.fail(op, temp, err)
 	}
 	return nil
-}
-
-// Lock implements storage.Locker with a file `.<name>.lock`, which unlock
-// removes. It makes missing folders.
-func (b *Bucket) Lock(ctx context.Context, name string) (unlock func() error, err error) {
-	if err := b.check(ctx, "lock", name); err != nil {
-		return nil, err
-	}
-	dir, err := b.make("lock", name)
-	if err != nil {
-		return nil, err
-	}
-	lock := names.Join(path.Dir(name), lockName(path.Base(name)))
-	f, err := openLock(dir, lock)
-	if err != nil {
-		dir.Close()
-		return nil, b.fail("lock", lock, err)
-	}
-	return func() error {
-		defer dir.Close()
-		defer f.Close()
-		if !isFile(dir, lock, f) {
-			return nil // unlocked twice, or the folder was swept
-		}
-		if err := dir.Remove(lock); err != nil {
-			return b.fail("unlock", lock, err)
-		}
-		return nil
-	}, nil
-}
-
-// openLock opens and locks a lock file. The one who held it before removes it
-// when done: a lock on a removed file is worth nothing, hence the loop.
-func openLock(dir folder, lock string) (*os.File, error) {
-	for range attempts {
-		f, err := dir.OpenFile(lock, os.O_RDWR|os.O_CREATE|openFlags, 0o666)
-		if err != nil {
-			return nil, err
-		}
-		if err := lockFile(f); err != nil {
-			f.Close()
-			return nil, err
-		}
-		if isFile(dir, lock, f) {
-			return f, nil
-		}
-		f.Close()
-	}
-	return nil, errLocked
 }

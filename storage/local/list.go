@@ -38,7 +38,7 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[storage.Info
 		}
 		defer dir.Close()
 		found, err := b.readFolder(dir, at, func(name string) bool {
-			return strings.HasPrefix(name, base) && !isTemp(name) && !isLock(name)
+			return strings.HasPrefix(name, base) && !isTemp(name)
 		})
 		if err != nil {
 			yield(storage.Info{}, err)

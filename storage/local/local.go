@@ -8,8 +8,8 @@
 // such lock, on Windows for one, Leftovers lists nothing and Lock is
 // errors.ErrUnsupported.
 //
-// Names of that form, and those of lock files, `.<name>.lock`, are reserved:
-// they are never listed and cannot be opened or created. A temporary name is
+// Names of that form are reserved: they are never listed and cannot be opened or
+// created. A temporary name is
 // 27 bytes longer than the final one, which file systems limit to 255.
 package local
 
@@ -29,7 +29,7 @@ import (
 )
 
 var (
-	errReserved   = errors.New("names of temporary and lock files are reserved")
+	errReserved   = errors.New("names of temporary files are reserved")
 	errNotRegular = errors.New("not a regular file")
 	errNotFolder  = errors.New("not a folder")
 	errSystemName = errors.New("this system cannot hold a file of that name")
@@ -230,7 +230,7 @@ func (b *Bucket) check(ctx context.Context, op, name string) error {
 	if err := names.Check(op, name); err != nil {
 		return err
 	}
-	if base := path.Base(name); isTemp(base) || isLock(base) {
+	if base := path.Base(name); isTemp(base) {
 		return names.Invalid(op, name, errReserved)
 	}
 	if filepath.Separator != '/' && (strings.ContainsRune(name, filepath.Separator) || !filepath.IsLocal(name)) {

@@ -117,13 +117,13 @@ func TestErrorsNameThePathOnce(t *testing.T) {
 func TestReservedNames(t *testing.T) {
 	dir := t.TempDir()
 	b := local.Open(dir, nil)
-	for _, name := range []string{".a.0123456789abcdef.ckpt-tmp", ".a.lock", "folder/.a.lock"} {
+	for _, name := range []string{".a.0123456789abcdef.ckpt-tmp", "folder/.a.0123456789abcdef.ckpt-tmp"} {
 		if _, err := b.Create(t.Context(), name, nil); !errors.Is(err, fs.ErrInvalid) {
 			t.Errorf("Create(%q): got %v, want fs.ErrInvalid", name, err)
 		}
 	}
 	// Names that only look similar are ordinary.
-	want := []string{".a.0123456789ABCDEF.ckpt-tmp", ".a.0123456789abcde.ckpt-tmp", "..0123456789abcdef.ckpt-tmp", "a.0123456789abcdef.ckpt-tmp", "a.lock"}
+	want := []string{".a.0123456789ABCDEF.ckpt-tmp", ".a.0123456789abcde.ckpt-tmp", "..0123456789abcdef.ckpt-tmp", "a.0123456789abcdef.ckpt-tmp", ".a.lock"}
 	slices.Sort(want)
 	for _, name := range want {
 		storagetest.Put(t, b, name, "x")

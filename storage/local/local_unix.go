@@ -25,8 +25,8 @@ func lockFile(f *os.File) error {
 			continue
 		case syscall.EWOULDBLOCK:
 			return errLocked
-		case syscall.ENOLCK:
-			return errors.ErrUnsupported
+		case syscall.ENOLCK, syscall.ENOSYS, syscall.ENOTSUP, syscall.EBADF, syscall.EINVAL:
+			return errors.ErrUnsupported // EBADF: a folder of NFS
 		}
 		return err
 	}

@@ -1,0 +1,132 @@
+package ckpt_test
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/ckpt-go/ckpt/storage"
+	"github.com/ckpt-go/ckpt/storage/local"
+)
+
+// lockedDir tells TestLockedProgram what to lock.
+const lockedDir = "CKPT_LOCKED_DIR"
+
+// TestLockedProgram is no test: it is another process, which saves into a
+// directory, or starts one that does.
+func TestLockedProgram(t *testing.T) {
+	dir := os.Getenv(lockedDir)
+	if dir == "" {
+		t.Skip("TestTwoPrograms runs it")
+	}
+	k := newKillable()
+	m := newManager(t, k.Checkpoint, dir, nil)
+	_, err := m.Save(t.Context(), nil)
+	if err != nil {
+		os.Stdout.WriteString("refused: " + strings.ReplaceAll(err.Error(), "\n", " ") + "\n")
+		os.Exit(0)
+	}
+	os.Stdout.WriteString("saved\n")
+	io.Copy(io.Discard, os.Stdin) // until killed
+	runtime.KeepAlive(m)
+}
+
+// startLocked starts it and gives its first line.
+func startLocked(t *testing.T, dir string) (line string, c *exec.Cmd) {
+	t.Helper()
+	c = exec.Command(os.Args[0], "-test.run=^TestLockedProgram$")
+	c.Env = append(os.Environ(), lockedDir+"="+dir)
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		c.Process.Kill()
+		c.Wait()
+	})
+	if line, err = bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(line), c
+}
+
+// TestTwoPrograms has a second program save into a directory: it is refused as
+// long as the first one lives, however that ends, and harms nothing.
+func TestTwoPrograms(t *testing.T) {
+	dir := t.TempDir()
+	if unlock, err := local.Open(t.TempDir(), nil).Lock(t.Context(), ""); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("no locks on this system")
+	} else if err != nil {
+		t.Fatal(err)
+	} else if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	line, first := startLocked(t, dir)
+	if line != "saved" {
+		t.Fatalf("first program: %s", line)
+	}
+	files := filesIn(t, dir)
+	if line, _ := startLocked(t, dir); !strings.Contains(line, "another program saves into it") {
+		t.Errorf("second program: got %q, want a refusal", line)
+	}
+	k := newKillable()
+	m := newManager(t, k.Checkpoint, dir, nil)
+	if _, err := m.Resume(t.Context(), nil); err != nil {
+		t.Errorf("reading beside it: %v", err)
+	}
+	_, err := m.Save(t.Context(), nil)
+	if held, ok := errors.AsType[*storage.LockedError](err); !ok || runtime.GOOS == "linux" && held.PID != first.Process.Pid {
+		t.Errorf("Save: got %v, want to hear of process %d", err, first.Process.Pid)
+	}
+	if got := filesIn(t, dir); strings.Join(got, " ") != strings.Join(files, " ") || k.SaveCounter() != 1 {
+		t.Errorf("after the refusals: files %q, counter %d, want %q, 1", got, k.SaveCounter(), files)
+	}
+	first.Process.Kill()
+	first.Wait()
+	if _, err := m.Save(t.Context(), nil); err != nil {
+		t.Errorf("after its death: %v", err)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if line, _ := startLocked(t, dir); line != "saved" {
+		t.Errorf("after Close: %s", line)
+	}
+}
+
+// TestLockedInProcess has two Managers of one process, by two names of the
+// directory, and a program that this process starts.
+func TestLockedInProcess(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a")
+	p, q := newProgram(), newProgram()
+	first, second := newManager(t, p.Checkpoint, dir, nil), newManager(t, q.Checkpoint, dir+"/../a/", nil)
+	saveSteps(t, p, first, 1)
+	saveSteps(t, q, second, 2)
+	if runtime.GOOS == "linux" {
+		line, child := startLocked(t, dir)
+		if line != "saved" {
+			t.Errorf("a program this one started: %s", line)
+		}
+		child.Process.Kill()
+		child.Wait()
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	saveSteps(t, q, second, 3)
+	wantAllWhole(t, local.Open(dir, nil))
+}
