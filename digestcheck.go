@@ -38,7 +38,7 @@ func (v *Verified) checkDigests(ctx context.Context, at place, rd *bundle.Reader
 		}
 		seen[file] = true
 		missing--
-		got, err := bundle.DigestFile(ctx, at.bucket, file)
+		got, err := rd.Digest(ctx, file)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

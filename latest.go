@@ -55,8 +55,12 @@ func ReadState(ctx context.Context, dir string, o *FindOptions) (*State, error) 
 // directory counts. Otherwise it is ErrNoCheckpoint: Latest neither falls back
 // to older checkpoints nor opens anything; Manager.Resume and FindGood do.
 func Latest(ctx context.Context, dir string, o *FindOptions) (string, error) {
-	at, err := openDirectory(dir, o).latest(ctx)
-	return at.prefix, err
+	d := openDirectory(dir, o)
+	at, err := d.latest(ctx)
+	if err != nil {
+		return at.prefix, d.misnamed(ctx, err)
+	}
+	return at.prefix, nil
 }
 
 func (d *directory) latest(ctx context.Context) (place, error) {

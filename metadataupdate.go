@@ -8,6 +8,7 @@ import (
 
 	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/internal/fault"
+	"github.com/ckpt-go/ckpt/storage"
 )
 
 // UpdateMetadata changes what stands beside a checkpoint that exists, such as a
@@ -41,6 +42,11 @@ func updateMetadata(ctx context.Context, at place, update func(m *Metadata)) err
 	if update(m); !m.says() && len(m.unknown) == 0 {
 		if err := at.bucket.Remove(ctx, at.name+metadataSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return said(err)
+		}
+		if s, ok := at.bucket.(storage.Syncer); ok {
+			if err := s.Sync(ctx); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+				return said(err)
+			}
 		}
 		return nil
 	}

@@ -1,7 +1,6 @@
 package ckpt
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"slices"
 
 	"github.com/ckpt-go/ckpt/bundle"
-	"github.com/ckpt-go/ckpt/internal/fault"
 	"github.com/ckpt-go/ckpt/storage"
 )
 
@@ -75,82 +73,6 @@ func Verify(ctx context.Context, path string, o *VerifyOptions) (*Verified, erro
 		rd.Close() // it appeared in between
 	}
 	return verify(ctx, at, o, true)
-}
-
-// VerifyDirectory verifies every checkpoint of a directory: those its state
-// file names and those that lie there. A state file that cannot be understood,
-// or that contradicts itself, is a problem of the directory, listed first with
-// the directory as prefix. A directory without any checkpoint is ErrNoCheckpoint.
-func VerifyDirectory(ctx context.Context, dir string, o *VerifyOptions) ([]*Verified, error) {
-	if o == nil {
-		o = new(VerifyOptions)
-	}
-	d := openDirectory(dir, &FindOptions{Bucket: o.Bucket})
-	var candidates []candidate
-	var list []*Verified
-	for c, err := range d.candidates(ctx, "", func(err error) {
-		list = append(list, &Verified{Prefix: dir, Problems: []*CorruptError{ProblemOf(err)}})
-	}) {
-		if err != nil {
-			return nil, err
-		}
-		candidates = append(candidates, c)
-	}
-	if len(candidates) == 0 && len(list) == 0 {
-		return nil, fmt.Errorf("ckpt: there is no checkpoint in %s: %w", dir+d.holds(ctx), ErrNoCheckpoint)
-	}
-	if problems := d.contradictions(ctx); len(problems) > 0 {
-		list = append(list, &Verified{Prefix: dir, Problems: problems})
-	}
-	for _, c := range slices.Backward(candidates) {
-		v, err := verify(ctx, o.follow(c.at), o, true)
-		if err != nil {
-			return list, err
-		}
-		list = append(list, v)
-	}
-	return list, nil
-}
-
-// contradictions lists what a state file that can be understood says wrongly:
-// what no TensorFlow writes. One whose checkpoints do not exist is not among
-// them, that is a problem of theirs.
-func (d *directory) contradictions(ctx context.Context) (problems []*CorruptError) {
-	s, err := d.readState(ctx)
-	if err != nil {
-		return nil // candidates met the same damage
-	}
-	add := func(format string, args ...any) {
-		c := fault.Corrupt(KindState, format, args...)
-		c.File = joinPath(d.dir, stateFileName)
-		problems = append(problems, c)
-	}
-	if len(s.All) > 0 && !d.lists(ctx, s) {
-		add("the latest checkpoint, %s, is not one of the %d it lists", fault.Printable(s.Latest), len(s.All))
-	}
-	if text, err := readAll(ctx, d.bucket, d.base+stateFileName); err == nil {
-		// Any white space parts the fields, but writers and people use only this.
-		if i := bytes.IndexFunc(text, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' }); i >= 0 {
-			add("control character %#02x at offset %d", text[i], i)
-		}
-	}
-	if n := len(s.Timestamps); n > 0 && n != len(s.All) {
-		add("%s for %s", count(n, "timestamp"), count(len(s.All), "checkpoint"))
-	}
-	return problems
-}
-
-// lists tells whether a state's latest checkpoint is one of all, perhaps by
-// another path.
-func (d *directory) lists(ctx context.Context, s *State) bool {
-	if slices.Contains(s.All, s.Latest) {
-		return true
-	}
-	latest, _ := d.resolve(ctx, s.Latest)
-	return slices.ContainsFunc(s.All, func(stored string) bool {
-		at, _ := d.resolve(ctx, stored)
-		return at.identityOf() == latest.identityOf()
-	})
 }
 
 // verify checks one checkpoint, with the bytes that nothing reads if unread is set.
@@ -282,52 +204,4 @@ func problemAt(err error, at place) *CorruptError {
 		return &named
 	}
 	return p
-}
-
-// Found is the newest good checkpoint of a directory.
-type Found struct {
-	Prefix  string      // "" if there is none
-	Refused []*Verified // newer ones that are not good, newest first
-	State   error       // why the state file could not be used; nil if it could, or if there is none
-}
-
-// FindGood looks for the newest checkpoint of a directory that is good, in the
-// order Manager.Resume tries them, without any objects to restore. If none is
-// good Found still lists what was refused, and the error is that of the newest
-// damaged one, or ErrNoCheckpoint if none of them exists any more.
-func FindGood(ctx context.Context, dir string, o *VerifyOptions) (*Found, error) {
-	if o == nil {
-		o = new(VerifyOptions)
-	}
-	d := openDirectory(dir, &FindOptions{Bucket: o.Bucket})
-	f := new(Found)
-	for c, err := range d.candidates(ctx, "", func(err error) { f.State = err }) {
-		if err != nil {
-			return nil, err
-		}
-		v, err := verify(ctx, o.follow(c.at), o, false)
-		if err != nil {
-			return nil, err
-		}
-		if v.OK() {
-			f.Prefix = c.at.prefix
-			return f, nil
-		}
-		f.Refused = append(f.Refused, v)
-	}
-	if n := len(f.Refused); n > 0 {
-		class := ErrNoCheckpoint
-		for _, v := range f.Refused {
-			if p := v.Problems[0]; !isGone(p) {
-				class = p
-				break
-			}
-		}
-		return f, &joined{text: fmt.Sprintf("ckpt: none of the %s in %s is good", count(n, "checkpoint"), dir), errs: []error{class}}
-	}
-	if f.State != nil {
-		// Somebody saved here: whoever asks must not start from scratch.
-		return f, fmt.Errorf("%w; and %s holds no checkpoint", f.State, dir)
-	}
-	return f, fmt.Errorf("ckpt: there is no checkpoint in %s: %w", dir, ErrNoCheckpoint)
 }

@@ -106,6 +106,21 @@ func DigestFile(ctx context.Context, b storage.Bucket, name string) (FileDigest,
 	}
 }
 
+// Digest reads one file of the checkpoint and returns its digest, under the name
+// that the checkpoint gives it: where an overwrite was interrupted, the file that
+// is read has another. Reader.Entries and the rest read the same files.
+func (r *Reader) Digest(ctx context.Context, name string) (FileDigest, error) {
+	if r.actual == r.prefix || r.v1 != nil {
+		return DigestFile(ctx, r.bucket, name)
+	}
+	d, err := DigestFile(ctx, r.bucket, moveName(name, r.prefix, r.actual))
+	if errors.Is(err, fs.ErrNotExist) {
+		return DigestFile(ctx, r.bucket, name) // Recover put it back meanwhile
+	}
+	d.Name = name
+	return d, err
+}
+
 // DigestIndex is the digest of the index that Open would read: that of an
 // overwrite that was interrupted has another name.
 func DigestIndex(ctx context.Context, b storage.Bucket, prefix string) (FileDigest, error) {
