@@ -1,6 +1,7 @@
 package ckpt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -254,7 +255,7 @@ func refusable(err error) bool {
 
 func allRefused(dir string, refused []*Refusal) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "ckpt: %s holds no checkpoint that can be used. Move the directory away to start from scratch, or repair one:", dir)
+	fmt.Fprintf(&b, "ckpt: %s holds no checkpoint that can be used. Move the directory away to start from scratch, or repair one:", cmp.Or(dir, "the bucket"))
 	var errs []error
 	gone := true
 	for _, r := range refused {
