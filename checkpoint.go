@@ -28,6 +28,7 @@ type Checkpoint struct {
 	Node     // node 0, unless root is given
 	root     Trackable
 	attached []edge // rooted only: what hangs below the root besides its own children
+	given    []edge // rooted only: the objects and the root, by name
 	counter  *Variable[int64]
 	restores []*restoration // those that may still have values waiting
 	objects  int            // how many the last save found
@@ -73,7 +74,9 @@ func NewRooted(root Trackable, objects Objects) (*Checkpoint, error) {
 	if err := c.attach(rootName, root); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(c.attached, func(a, b edge) int { return cmp.Compare(a.name, b.name) })
+	byName := func(a, b edge) int { return cmp.Compare(a.name, b.name) }
+	slices.SortFunc(c.attached, byName)
+	slices.SortFunc(c.given, byName)
 	return c, nil
 }
 
@@ -86,6 +89,7 @@ func (c *Checkpoint) attach(name string, child Trackable) error {
 	default:
 		return fmt.Errorf("ckpt: root.%s already exists and is another object", name)
 	}
+	c.given = append(c.given, edge{name, child})
 	return nil
 }
 
@@ -153,8 +157,8 @@ func (c *Checkpoint) Child(name string) Trackable {
 }
 
 // Children yields what hangs below the Checkpoint where it is part of another
-// one. A rooted Checkpoint then has its root as child _root, before what is
-// attached to it.
+// one. A rooted Checkpoint then has its root as child _root, then the objects it
+// was given, those that its root tracks, too, and the root again, then its counter.
 func (c *Checkpoint) Children() iter.Seq2[string, Trackable] {
 	if c.root == nil {
 		return c.Node.Children()
@@ -163,10 +167,13 @@ func (c *Checkpoint) Children() iter.Seq2[string, Trackable] {
 		if !yield(nestedRootName, c.root) {
 			return
 		}
-		for _, e := range c.attached {
+		for _, e := range c.given {
 			if !yield(e.name, e.child) {
 				return
 			}
+		}
+		if last := len(c.attached) - 1; last >= 0 && c.attached[last].name == counterName {
+			yield(counterName, c.attached[last].child)
 		}
 	}
 }
@@ -250,6 +257,17 @@ func (c *Checkpoint) ensureCounter(ctx context.Context) error {
 	if err != nil || !made {
 		return err
 	}
+	err = c.takeCounter(ctx, nil)
+	if err != nil {
+		c.removeCounter()
+	}
+	return err
+}
+
+// takeCounter gives a counter that was just made what waits for it, unless a
+// newer restore has a value for it. check has the last word before anything is
+// set.
+func (c *Checkpoint) takeCounter(ctx context.Context, check func() error) error {
 	var starts []start
 	holder, ok := c.top().object.(parker)
 	if ok {
@@ -259,8 +277,7 @@ func (c *Checkpoint) ensureCounter(ctx context.Context) error {
 	} else {
 		starts = c.counterStarts()
 	}
-	if err := restoreWaiting(ctx, starts, nil); err != nil {
-		c.removeCounter()
+	if err := restoreWaiting(ctx, starts, check); err != nil {
 		return err
 	}
 	if ok {

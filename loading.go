@@ -70,18 +70,25 @@ func (l *loading) load(ctx context.Context, f *files) (*restoration, error) {
 	if err == nil {
 		err = l.match(ctx, m, rd)
 	}
-	if err == nil {
-		err = l.bring(ctx, m, rd)
+	bring := func() error { return l.bring(ctx, m, rd) }
+	unasked := made && r.only != nil && !slices.Contains(r.only.tops, Trackable(l.c.counter)) && !slices.Contains(r.only.tops, r.root.object)
+	switch {
+	case err != nil:
+	case made && !unasked:
+		// As TensorFlow's, it takes what an earlier restore left waiting, if this one has
+		// no value for it.
+		err = l.c.takeCounter(ctx, bring)
+	default:
+		err = bring()
 	}
 	if err != nil {
 		m.rollback()
-		if made {
-			l.c.removeCounter()
-		}
-		return nil, err
 	}
-	if made && r.only != nil && !slices.Contains(r.only.tops, Trackable(l.c.counter)) && !slices.Contains(r.only.tops, r.root.object) {
-		l.c.removeCounter() // nothing asked for it
+	if made && (err != nil || unasked) {
+		l.c.removeCounter()
+	}
+	if err != nil {
+		return nil, err
 	}
 	if l.complete {
 		r.complete = true

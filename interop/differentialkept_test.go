@@ -28,7 +28,7 @@ var differentialPrograms = []struct {
 {"op":"managersave","id":23,"manager":10,"number":3}
 {"op":"delete","id":26,"from":23,"suffix":".index"}
 {"op":"managersave","id":35,"manager":10,"number":0}`},
-	{"a waiting counter, then a file without one", "waiting counter", `
+	{"a waiting counter, then a file without one", "", `
 {"op":"checkpoint","id":2}
 {"op":"save","id":11,"checkpoint":2,"prefix":"q/c"}
 {"op":"checkpoint","id":13}
@@ -38,7 +38,7 @@ var differentialPrograms = []struct {
 {"op":"read","id":21,"checkpoint":13,"from":11}
 {"op":"write","id":22,"checkpoint":20,"prefix":"w/b"}
 {"op":"restore","id":27,"checkpoint":13,"from":22}`},
-	{"a waiting counter, then a file with one", "taken over, waiting counter", `
+	{"a waiting counter, then a file with one", "", `
 {"op":"checkpoint","id":1}
 {"op":"dict","id":2}
 {"op":"track","id":3,"name":"..","parent":1,"child":2}
@@ -113,7 +113,7 @@ var differentialPrograms = []struct {
 {"op":"track","id":3,"name":"a","parent":1,"child":2,"replace":true}
 {"op":"variable","id":11,"dtype":"string","shape":[2],"fill":36}
 {"op":"checkpoint","id":14,"root":1,"objects":[["saved",11],["a",2],["b.c",1]]}`},
-	{"a waiting counter whose file is gone", "waiting counter", `
+	{"a waiting counter whose file is gone", "no file", `
 {"op":"checkpoint","id":9}
 {"op":"save","id":11,"checkpoint":9,"prefix":"q/deep/c"}
 {"op":"write","id":13,"checkpoint":9,"prefix":"w/b"}

@@ -113,7 +113,7 @@ func (r *runner) initialize(op *operation) error {
 	if err != nil {
 		return r.refused(m.Latest(), err)
 	}
-	r.made(made, m.Checkpoint())
+	r.made(made)
 	r.initialized = append(r.initialized, path)
 	r.out.Path = r.short(path)
 	r.tell(m)

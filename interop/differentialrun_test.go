@@ -45,7 +45,6 @@ type runner struct {
 	holders        map[int]holder
 	checkpoints    map[int]*ckpt.Checkpoint
 	rooted         map[int]bool
-	childless      map[int]bool // Checkpoints that are no children: see "nested root"
 	statuses       map[int]*ckpt.RestoreStatus
 	managers       map[int]*ckpt.Manager
 	saved          map[int]string
@@ -54,7 +53,6 @@ type runner struct {
 	owners         map[int]*ckpt.Checkpoint // of statuses
 	takenOver      map[int]bool             // statuses that may speak of a later restore
 	initialized    []string                 // what managers restored, without a status
-	doubted        map[int]bool             // statuses for whose save counter it is too late
 	replaced       int                      // children that others took the place of
 	replacedBefore map[int]int              // each restore
 	removed        string                   // the suffixes of files that were deleted
@@ -70,7 +68,7 @@ func runGo(ctx context.Context, folder string, ops []operation) []outcome {
 	r := &runner{
 		ctx: ctx, folder: folder, clock: 1000,
 		objects: make(map[int]ckpt.Trackable), holders: make(map[int]holder), checkpoints: make(map[int]*ckpt.Checkpoint),
-		rooted: make(map[int]bool), childless: make(map[int]bool), statuses: make(map[int]*ckpt.RestoreStatus), managers: make(map[int]*ckpt.Manager), keep: make(map[int]int), replacedBefore: make(map[int]int), doubted: make(map[int]bool),
+		rooted: make(map[int]bool), statuses: make(map[int]*ckpt.RestoreStatus), managers: make(map[int]*ckpt.Manager), keep: make(map[int]int), replacedBefore: make(map[int]int),
 		owners: make(map[int]*ckpt.Checkpoint), takenOver: make(map[int]bool),
 		saved: make(map[int]string), names: make(map[string]string), mixed: make(map[string]bool),
 	}
@@ -202,7 +200,7 @@ func (r *runner) checkpoint(op *operation) error {
 	objects := make(ckpt.Objects)
 	for _, n := range op.Objects {
 		child, ok := r.objects[n.child]
-		if !ok || r.childless[n.child] {
+		if !ok {
 			return errSkip
 		}
 		objects[n.name] = child
@@ -221,7 +219,6 @@ func (r *runner) checkpoint(op *operation) error {
 		for name := range objects {
 			if node, ok := root.(parentNode); ok && node.Child(name) != nil {
 				r.excuse("same child")
-				r.childless[op.ID] = true
 			}
 		}
 		var err error
@@ -245,7 +242,7 @@ type parentNode interface {
 func (r *runner) track(op *operation) error {
 	child, ok := r.objects[op.Child]
 	parent, isTracker := r.objects[op.Parent].(parentNode)
-	if !ok || !isTracker || r.rooted[op.Parent] || r.childless[op.Child] {
+	if !ok || !isTracker || r.rooted[op.Parent] {
 		return errSkip
 	}
 	if own := parent.Child(op.Name); !op.Replace && own != nil && own != child {
@@ -292,7 +289,7 @@ func (r *runner) excuse(name string) { r.out.excuses = append(r.out.excuses, nam
 func (r *runner) append(op *operation) error {
 	child, ok := r.objects[op.Child]
 	parent, isList := r.objects[op.Parent].(*ckpt.List)
-	if !ok || !isList || r.childless[op.Child] {
+	if !ok || !isList {
 		return errSkip
 	}
 	return r.late(r.container(parent.Append(child)))
@@ -349,7 +346,7 @@ func (r *runner) restore(op *operation) error {
 	if err != nil {
 		return r.refused(path, err)
 	}
-	r.made(made, c)
+	r.made(made)
 	r.statuses[op.ID], r.replacedBefore[op.ID], r.owners[op.ID] = status, r.replaced, c
 	return nil
 }
@@ -363,16 +360,11 @@ func (r *runner) takeOver(c *ckpt.Checkpoint) {
 	}
 }
 
-// made notes that a restore has made a save counter.
-func (r *runner) made(made bool, c *ckpt.Checkpoint) {
-	if !made {
-		return
-	}
-	for id := range r.statuses {
-		r.doubted[id] = true
-	}
-	if len(r.statuses) > 0 && (c.SaveCounter() == 0 || r.removed != "") {
-		r.excuse("waiting counter")
+// made notes that a restore has made a save counter, for which older values may
+// have waited.
+func (r *runner) made(made bool) {
+	if made && r.removed != "" {
+		r.excuse("no file")
 	}
 }
 
@@ -391,9 +383,6 @@ func (r *runner) check(op *operation) error {
 	}
 	if r.takenOver[op.Status] {
 		r.excuse("taken over")
-	}
-	if r.doubted[op.Status] {
-		r.excuse("waiting counter")
 	}
 	if r.replaced > r.replacedBefore[op.Status] {
 		r.excuse("gone")
