@@ -120,6 +120,13 @@
 //     nothing outside its directory or under other names.
 //   - A save that failed stays due; Save saves twice at one step. Damaged
 //     checkpoints do not count as kept and go first.
+//   - Retention keeps checkpoints that are in use or from which values still wait.
+//   - A restore of the same objects takes the place of one that still waits; the
+//     older status then speaks of the newer one. Its checks look at the objects of
+//     now. What gets no value from a file needs no file when it appears late.
+//   - It is an error that a root got another object under a name NewRooted was
+//     given. A Checkpoint whose root is a Checkpoint counts with that one's counter.
+//   - While a Manager saves into a directory other processes are refused there.
 //   - Iterate also yields a checkpoint that was written again under its name, and
 //     waits a short Timeout out, with a last look.
 //   - Preemption restores nothing and adds no variable.

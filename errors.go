@@ -14,8 +14,18 @@ var (
 
 // CorruptError tells where a checkpoint is damaged: File (its name), Key (the
 // tensor, "" if none), Offset and Length (bytes in the file, −1 if unknown),
-// Kind, and Err, the cause.
+// Kind, and Err, the cause; Explanation, if VerifyOptions.Explain asked for it.
 type CorruptError = fault.CorruptError
+
+// Explanation is what a checksum says of damaged bytes: Flips, the single bits
+// each of which explains it, and Chance, the probability that other damage, of an
+// odd number of bits, looks like one of them.
+type Explanation = fault.Explanation
+
+// Flip is one bit: File, Offset of its byte (−1 if it is that of a checksum in
+// the index), Bit (0 is the least significant), and whether it is a bit of the
+// Checksum, and the data is right.
+type Flip = fault.Flip
 
 // MismatchError tells that one value does not fit: Key (in the checkpoint), Want
 // (what the program has, such as "float32 [3]"), Got (what the checkpoint has),

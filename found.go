@@ -22,10 +22,26 @@ type Found struct {
 // good Found still lists what was refused, and the error is that of the newest
 // damaged one, or ErrNoCheckpoint if none of them exists any more.
 func FindGood(ctx context.Context, dir string, o *VerifyOptions) (*Found, error) {
-	if o == nil {
-		o = new(VerifyOptions)
+	o, err := o.orDefault()
+	if err != nil {
+		return nil, err
 	}
 	d := openDirectory(dir, &FindOptions{Bucket: o.Bucket})
+	for tried := 0; ; tried++ {
+		before, _ := d.readState(ctx)
+		f, err := d.findGood(ctx, o)
+		if err == nil && len(f.Refused) == 0 || tried == overtaken {
+			return f, err
+		}
+		now, stateErr := d.readState(ctx)
+		if stateErr != nil || before == nil || now.Latest == before.Latest {
+			return f, err
+		}
+		// Its program goes on saving: what was refused may be what it removed.
+	}
+}
+
+func (d *directory) findGood(ctx context.Context, o *VerifyOptions) (*Found, error) {
 	f := new(Found)
 	for c, err := range d.candidates(ctx, "", func(err error) { f.State = err }) {
 		if err != nil {
@@ -49,13 +65,13 @@ func FindGood(ctx context.Context, dir string, o *VerifyOptions) (*Found, error)
 				break
 			}
 		}
-		return f, &joined{text: fmt.Sprintf("ckpt: none of the %s in %s is good", count(n, "checkpoint"), dir), errs: []error{class}}
+		return f, &joined{text: fmt.Sprintf("ckpt: none of the %s in %s is good", count(n, "checkpoint"), d.dir), errs: []error{class}}
 	}
 	if f.State != nil {
 		// Somebody saved here: whoever asks must not start from scratch.
-		return f, fmt.Errorf("%w; and %s holds no checkpoint", f.State, dir)
+		return f, fmt.Errorf("%w; and %s holds no checkpoint", f.State, d.dir)
 	}
-	return f, d.misnamed(ctx, fmt.Errorf("ckpt: there is no checkpoint in %s: %w", dir, ErrNoCheckpoint))
+	return f, d.misnamed(ctx, fmt.Errorf("ckpt: there is no checkpoint in %s: %w", d.dir, ErrNoCheckpoint))
 }
 
 // misnamed is the error of a directory without checkpoints, or says that its

@@ -63,12 +63,24 @@ func Latest(ctx context.Context, dir string, o *FindOptions) (string, error) {
 	return at.prefix, nil
 }
 
+// overtaken is how often one looks again because what a state file named is gone
+// and the file names another now: its program goes on saving.
+const overtaken = 10
+
 func (d *directory) latest(ctx context.Context) (place, error) {
 	s, err := d.readState(ctx)
 	if err != nil {
 		return place{}, err
 	}
 	at, found := d.resolve(ctx, s.Latest)
+	for tried := 0; !found && tried < overtaken; tried++ {
+		now, err := d.readState(ctx)
+		if err != nil || now.Latest == s.Latest {
+			break
+		}
+		s = now
+		at, found = d.resolve(ctx, s.Latest)
+	}
 	if !found {
 		return place{}, fmt.Errorf("ckpt: the state file %s names %s, which does not exist (`ckpt resume %s` looks for older ones): %w",
 			joinPath(d.dir, stateFileName), fault.Printable(s.Latest), d.dir, ErrNoCheckpoint)

@@ -31,15 +31,23 @@ type loading struct {
 	touched     []read  // values this attempt began in place before it failed
 }
 
+// replacements is how often a restore begins again because somebody writes over
+// the checkpoint while it is read.
+const replacements = 3
+
 func (l *loading) run(ctx context.Context) (*RestoreStatus, error) {
-	f := &files{bucket: l.at.bucket, name: l.at.name, prefix: l.at.prefix, keep: true, unpin: pin(l.at)}
-	r, err := l.load(ctx, f)
-	if err != nil {
+	for tried := 0; ; tried++ {
+		f := &files{bucket: l.at.bucket, name: l.at.name, prefix: l.at.prefix, keep: true, unpin: pin(l.at)}
+		r, err := l.load(ctx, f)
+		if err == nil {
+			l.c.adopt(r)
+			return &RestoreStatus{r: r, root: l.c.top(), prefix: l.at.prefix}, nil
+		}
 		f.release()
-		return nil, recognise(ctx, l.at, err)
+		if !errors.Is(err, bundle.ErrReplaced) || tried == replacements {
+			return nil, recognise(ctx, l.at, err)
+		}
 	}
-	l.c.adopt(r)
-	return &RestoreStatus{r: r, root: l.c.top(), prefix: l.at.prefix}, nil
 }
 
 func (l *loading) load(ctx context.Context, f *files) (*restoration, error) {

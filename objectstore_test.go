@@ -17,7 +17,7 @@ import (
 // without renames, links and locks after each of its requests.
 func TestObjectStoreCrashes(t *testing.T) {
 	for n := 0; ; n++ {
-		o := storagetest.NewObjects()
+		o := storagetest.NewObjects(newMem())
 		o.CrashAfter(n)
 		acknowledged, tried, err := train(t, o, 1, 2, 3, 4)
 		if !o.Crashed() {
@@ -46,7 +46,7 @@ func TestObjectStoreReplace(t *testing.T) {
 		return err
 	}
 	for n := 0; ; n++ {
-		o := storagetest.NewObjects()
+		o := storagetest.NewObjects(newMem())
 		if err := write(newProgram(), o, 1); err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +80,7 @@ func TestObjectStoreReplace(t *testing.T) {
 func TestObjectStoreTwoManagers(t *testing.T) {
 	for _, before := range []string{"ckpt-1.data-00000-of-00001", "ckpt-1.index"} {
 		t.Run(before, func(t *testing.T) {
-			o := storagetest.NewObjects()
+			o := storagetest.NewObjects(newMem())
 			second := newProgram()
 			other := newManager(t, second.Checkpoint, "", &ckpt.ManagerOptions{Bucket: o})
 			p := newProgram()

@@ -2,7 +2,9 @@ package ckpt_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -10,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/ckpt-go/ckpt"
+	"github.com/ckpt-go/ckpt/storage"
 )
 
 // TestReadersBesideAnotherProgram reads what is newest, again and again, while
@@ -40,7 +43,7 @@ func TestReadersBesideAnotherProgram(t *testing.T) {
 				}
 			}()
 			var read, gone, newest int64
-			for read < 100 || newest < 50 {
+			for read < 100 || newest < 80 {
 				step, err := readNewest(t, dir)
 				switch {
 				case errors.Is(err, fs.ErrNotExist):
@@ -73,4 +76,60 @@ func readNewest(t *testing.T, dir string) (int64, error) {
 	}
 	defer s.Close()
 	return k.atStep()
+}
+
+// savingMeanwhile is a bucket whose program saves whenever a file is about to be opened,
+// some times.
+type savingMeanwhile struct {
+	storage.Bucket
+	name string
+	save func()
+}
+
+func (b *savingMeanwhile) Open(ctx context.Context, name string) (storage.File, error) {
+	if name == b.name {
+		b.save()
+	}
+	return b.Bucket.Open(ctx, name)
+}
+
+// TestLatestOvertaken looks for the newest checkpoint while its program saves the
+// next one and removes it.
+func TestLatestOvertaken(t *testing.T) {
+	for _, find := range []struct {
+		name string
+		run  func(b storage.Bucket) (string, error)
+	}{
+		{"Latest", func(b storage.Bucket) (string, error) {
+			return ckpt.Latest(t.Context(), "", &ckpt.FindOptions{Bucket: b})
+		}},
+		{"FindGood", func(b storage.Bucket) (string, error) {
+			f, err := ckpt.FindGood(t.Context(), "", &ckpt.VerifyOptions{Bucket: b})
+			if err == nil && len(f.Refused) > 0 {
+				t.Errorf("FindGood refused %v", f.Refused[0].Problems)
+			}
+			return f.Prefix, err
+		}},
+	} {
+		t.Run(find.name, func(t *testing.T) {
+			inner := newMem()
+			p := newProgram()
+			m := newManager(t, p.Checkpoint, "", &ckpt.ManagerOptions{MaxToKeep: 1, Bucket: inner})
+			saveSteps(t, p, m, 1)
+			step := int64(1)
+			b := &savingMeanwhile{Bucket: inner, name: "ckpt-1.index"}
+			b.save = func() {
+				step++
+				saveSteps(t, p, m, step)
+				b.name = fmt.Sprintf("ckpt-%d.index", step)
+				if step == 4 {
+					b.name = ""
+				}
+			}
+			got, err := find.run(b)
+			if err != nil || got != "ckpt-4" {
+				t.Errorf("got %q, %v, want ckpt-4", got, err)
+			}
+		})
+	}
 }

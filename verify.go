@@ -6,42 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"slices"
 
 	"github.com/ckpt-go/ckpt/bundle"
-	"github.com/ckpt-go/ckpt/storage"
 )
-
-// VerifyOptions are the options of Verify, VerifyAll, VerifyDirectory and
-// FindGood; nil means the zero value.
-type VerifyOptions struct {
-	// Bucket is where the files are. Nil means the local file system.
-	Bucket storage.Bucket
-	// FollowLinks allows symbolic links that lead out of the checkpoint's folder,
-	// as the caches of model hubs have them. Without it they are refused.
-	FollowLinks bool
-	// Digests compares the files with the SHA-256 that SaveOptions.Digests noted
-	// beside them: it finds what checksums of 32 bits may miss. A checkpoint
-	// without digests is not good then.
-	Digests bool
-	// Progress is called as tensors are checked, with the bytes done so far of
-	// one checkpoint and in all; nil is silent.
-	Progress func(prefix string, done, total int64)
-}
-
-// Verified is what a check of one checkpoint found.
-type Verified struct {
-	Prefix   string
-	Problems []*CorruptError // empty: every byte that was checked is as it was written
-}
-
-// follow gives a place the leave to follow links.
-func (o *VerifyOptions) follow(at place) place {
-	if o.FollowLinks {
-		return at.followed()
-	}
-	return at
-}
 
 // OK tells whether nothing is wrong.
 func (v *Verified) OK() bool { return len(v.Problems) == 0 }
@@ -57,8 +26,9 @@ func (v *Verified) OK() bool { return len(v.Problems) == 0 }
 // reads take such a checkpoint. The few bits whose damage nobody can notice are
 // listed in docs/verify.md.
 func Verify(ctx context.Context, path string, o *VerifyOptions) (*Verified, error) {
-	if o == nil {
-		o = new(VerifyOptions)
+	o, err := o.orDefault()
+	if err != nil {
+		return nil, err
 	}
 	at, err := find(ctx, path, o.Bucket)
 	if err != nil {
@@ -77,58 +47,98 @@ func Verify(ctx context.Context, path string, o *VerifyOptions) (*Verified, erro
 
 // verify checks one checkpoint, with the bytes that nothing reads if unread is set.
 func verify(ctx context.Context, at place, o *VerifyOptions, unread bool) (*Verified, error) {
-	v := &Verified{Prefix: at.prefix}
+	v := &Verified{Prefix: at.prefix, at: at}
 	defer v.recognise(ctx, at)
 	defer pin(at)()
 	rd, err := bundle.Open(ctx, at.bucket, at.name, nil)
 	if err != nil {
 		v.Problems = append(v.Problems, problemAt(err, at))
-		return v, ctx.Err()
+		err = ctx.Err()
+	} else {
+		defer rd.Close()
+		err = v.check(ctx, rd, at, o, unread)
 	}
-	defer rd.Close()
+	if err == nil && o.Explain {
+		err = v.explain(ctx, rd)
+	}
+	return v, err
+}
+
+// check does what verify promises for a checkpoint that is open.
+func (v *Verified) check(ctx context.Context, rd *bundle.Reader, at place, o *VerifyOptions, unread bool) (err error) {
+	layout := rd.CheckLayout
+	if o.Level == LevelNames {
+		layout = rd.CheckFiles
+	}
 	bad := make(map[string]bool) // tensors, and files
-	for p := range rd.CheckLayout(ctx) {
+	for p := range layout(ctx) {
 		v.Problems = append(v.Problems, p)
 		if bad[p.Key] = true; p.Key == "" {
 			bad[p.File] = true
 		}
 	}
-	if unread {
+	if unread && o.Level != LevelNames {
 		v.Problems = slices.AppendSeq(v.Problems, rd.CheckUnread(ctx))
 	}
 	if ctx.Err() != nil {
-		return v, ctx.Err()
+		return ctx.Err()
 	}
-	total, err := storedBytes(rd)
-	if err != nil {
-		return v, nil // CheckLayout met the same damage
+	if v.Stored, err = countTensors(rd, Sample{}.begin(0)); err != nil {
+		return nil // CheckLayout met the same damage
 	}
+	if o.Level == LevelAll {
+		if err := v.checkTensors(ctx, rd, o, bad); err != nil {
+			return err
+		}
+	}
+	if o.Level == LevelNames {
+		return nil
+	}
+	if err := v.checkGraph(ctx, rd, at); err != nil || !o.Digests {
+		return err
+	}
+	return v.checkDigests(ctx, at, rd)
+}
+
+// checkTensors reads the tensors of the sample that are not known to be bad.
+func (v *Verified) checkTensors(ctx context.Context, rd *bundle.Reader, o *VerifyOptions, bad map[string]bool) error {
+	total := v.Stored.Bytes
+	if o.Sample.Of > 0 {
+		sample, err := countTensors(rd, o.Sample.begin(total))
+		if err != nil {
+			return nil // CheckLayout met the same damage
+		}
+		total = sample.Bytes
+	}
+	part := o.Sample.begin(v.Stored.Bytes)
 	var done int64
 	for it, err := range rd.Entries() {
 		if err != nil {
 			break
 		}
-		file := baseName(bundle.DataName(at.name, int(it.Entry.Shard), int(rd.Header().NumShards)))
-		if !hasBytes(&it) || bad[nameOf(&it)] || bad[file] {
+		if !hasBytes(&it) || !part.next(it.Entry.Size) {
+			continue
+		}
+		file := rd.DataFile(it.Entry.Shard)
+		if bad[nameOf(&it)] || bad[file] {
 			continue
 		}
 		err := rd.Check(ctx, it.Key)
 		if ctx.Err() != nil {
-			return v, ctx.Err()
+			return ctx.Err()
 		}
 		if err != nil {
 			p := *ProblemOf(err)
 			p.File, p.Key = cmp.Or(p.File, file), cmp.Or(p.Key, nameOf(&it))
 			v.Problems = append(v.Problems, &p)
 		}
+		v.Checked.Tensors++
+		v.Checked.Bytes += max(0, it.Entry.Size)
 		if done += it.Entry.Size; o.Progress != nil {
-			o.Progress(at.prefix, done, total)
+			o.Progress(v.Prefix, done, total)
 		}
 	}
-	if err := v.checkGraph(ctx, rd, at); err != nil || !o.Digests {
-		return v, err
-	}
-	return v, v.checkDigests(ctx, at, rd)
+	return nil
 }
 
 // hasBytes tells an entry with bytes of its own from that of a tensor whose bytes
@@ -149,7 +159,7 @@ func nameOf(it *bundle.Item) string {
 func (v *Verified) checkGraph(ctx context.Context, rd *bundle.Reader, at place) error {
 	file := ""
 	if entry, err := rd.Entry(graphKey); err == nil {
-		file = baseName(bundle.DataName(at.name, int(entry.Shard), int(rd.Header().NumShards)))
+		file = rd.DataFile(entry.Shard)
 	} else if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -162,14 +172,19 @@ func (v *Verified) checkGraph(ctx context.Context, rd *bundle.Reader, at place) 
 	return ctx.Err()
 }
 
-func storedBytes(rd *bundle.Reader) (total int64, err error) {
+// countTensors counts the entries with bytes of a sample.
+func countTensors(rd *bundle.Reader, part *sampling) (all Coverage, err error) {
 	for it, err := range rd.Entries() {
 		if err != nil {
-			return 0, err
+			return Coverage{}, err
 		}
-		total += max(0, it.Entry.Size)
+		if hasBytes(&it) && part.next(it.Entry.Size) {
+			all.Tensors++
+			// A damaged index may claim more than there is.
+			all.Bytes += min(max(0, it.Entry.Size), math.MaxInt64-all.Bytes)
+		}
 	}
-	return total, nil
+	return all, nil
 }
 
 // ProblemOf describes an error as a damage, which is what `verify --json`

@@ -18,18 +18,19 @@ import (
 // A manager may be at work meanwhile: where a checkpoint turns out to be gone,
 // the directory is looked at again, and what it holds then counts.
 func VerifyDirectory(ctx context.Context, dir string, o *VerifyOptions) ([]*Verified, error) {
-	if o == nil {
-		o = new(VerifyOptions)
+	o, err := o.orDefault()
+	if err != nil {
+		return nil, err
 	}
 	d := openDirectory(dir, &FindOptions{Bucket: o.Bucket})
 	checked := make(map[any]*Verified)
 	for round := 1; ; round++ {
 		list, candidates, err := d.survey(ctx)
 		if err != nil {
-			return nil, err
+			return nil, d.misnamed(ctx, err)
 		}
 		if len(candidates) == 0 && len(list) == 0 {
-			return nil, fmt.Errorf("ckpt: there is no checkpoint in %s: %w", dir+d.holds(ctx), ErrNoCheckpoint)
+			return nil, d.misnamed(ctx, fmt.Errorf("ckpt: there is no checkpoint in %s: %w", dir+d.holds(ctx), ErrNoCheckpoint))
 		}
 		vanished := false
 		for _, c := range slices.Backward(candidates) {

@@ -111,7 +111,8 @@ func TestDirectoryIsAPrefix(t *testing.T) {
 	for _, path := range []string{filepath.Join(dir, "ckpt-1"), filepath.Join(dir, "ckpt-1.index"), dataOf(filepath.Join(dir, "ckpt-1"))} {
 		_, latestErr := ckpt.Latest(t.Context(), path, nil)
 		_, goodErr := ckpt.FindGood(t.Context(), path, nil)
-		for what, err := range map[string]error{"Latest": latestErr, "FindGood": goodErr} {
+		_, verifyErr := ckpt.VerifyDirectory(t.Context(), path, nil)
+		for what, err := range map[string]error{"Latest": latestErr, "FindGood": goodErr, "VerifyDirectory": verifyErr} {
 			if !errors.Is(err, ckpt.ErrNoCheckpoint) || !strings.Contains(err.Error(), "ckpt-1 is a checkpoint, and a directory of checkpoints is asked for; give "+dir) {
 				t.Errorf("%s(%q): got %v", what, path, err)
 			}

@@ -130,7 +130,7 @@ func (s *span) scanStrings(ctx context.Context, keep func(p []byte)) error {
 	if crc, err = s.stream(ctx, crc, r.consumed(), s.entry.Size, data, nil); err != nil {
 		return err
 	}
-	if err := s.check(crc); err != nil || keep == nil {
+	if err := s.checkTail(crc, s.entry.Size-int64(payload)); err != nil || keep == nil {
 		return err
 	}
 	for range s.n {
@@ -168,7 +168,8 @@ func (s *span) readLengths(r *source, keep bool) (varints []byte, crc uint32, pa
 		return nil, 0, 0, r.err
 	}
 	if want := s.unmask(stored); want != crc {
-		return nil, 0, 0, s.corrupt(fault.KindChecksum, "The length checksum does not match: expected %d but actual is %d", want, crc)
+		end := r.consumed() - lengthChecksumSize
+		return nil, 0, 0, s.checksum(want, crc, end, end, end, "The length checksum does not match: expected %d but actual is %d", want, crc)
 	}
 	crc = crc32c.Update(crc, stored[:])
 	payload = uint64(s.entry.Size) - room
@@ -251,7 +252,8 @@ func (s *span) scanVariants(ctx context.Context, keep func(p []byte)) error {
 			return r.err
 		}
 		if s.unmask(stored) != crc {
-			return s.corrupt(fault.KindChecksum, "The checksum after Variant %d does not match", i)
+			end := r.consumed() - lengthChecksumSize
+			return s.checksum(s.unmask(stored), crc, end-int64(length), end, end, "The checksum after Variant %d does not match", i)
 		}
 		crc = crc32c.Update(crc, stored[:])
 		if keep != nil {
@@ -261,7 +263,7 @@ func (s *span) scanVariants(ctx context.Context, keep func(p []byte)) error {
 	if r.consumed() != s.entry.Size {
 		return s.corrupt(fault.KindEntry, "invalid size in bundle entry: the variants do not fill the %d bytes", s.entry.Size)
 	}
-	return s.check(crc)
+	return s.checkTail(crc, s.entry.Size)
 }
 
 // VariantType returns the name of the C++ type of a serialized variant

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
+	"math"
 	"path"
 	"slices"
 
@@ -35,6 +37,60 @@ func (r *Reader) CheckLayout(ctx context.Context) iter.Seq[*fault.CorruptError] 
 		}
 		l.overlaps()
 	}
+}
+
+// CheckFiles finds data files that are missing, or shorter than the index needs:
+// the part of CheckLayout that is about files, one finding for each of them. It
+// reads the index for that, and yields what is wrong with reading it.
+func (r *Reader) CheckFiles(ctx context.Context) iter.Seq[*fault.CorruptError] {
+	if r.v1 != nil {
+		return r.CheckLayout(ctx)
+	}
+	return func(yield func(*fault.CorruptError) bool) {
+		l := layout{reader: r, yield: yield}
+		need := make(map[int32]int64) // shard → size
+		for item, err := range r.Entries() {
+			if err = errOr(err, ctx.Err()); err != nil {
+				l.report(err)
+				break
+			}
+			if e := &item.Entry; len(e.Slices) == 0 {
+				need[e.Shard] = max(need[e.Shard], addSizes(e.Offset, e.Size))
+			}
+		}
+		for _, shard := range slices.Sorted(maps.Keys(need)) {
+			if !l.file(ctx, shard, need[shard]) {
+				return
+			}
+		}
+	}
+}
+
+// addSizes adds what an index claims without an overflow.
+func addSizes(offset, size int64) int64 {
+	offset, size = max(0, offset), max(0, size)
+	if offset > math.MaxInt64-size {
+		return math.MaxInt64
+	}
+	return offset + size
+}
+
+// file checks the size of one data file and says whether to go on.
+func (l *layout) file(ctx context.Context, shard int32, need int64) bool {
+	r := l.reader
+	if shard < 0 || shard >= r.header.NumShards {
+		return l.report(r.locate(fault.Corrupt(fault.KindEntry, "shard %d of a checkpoint that has %d", shard, r.header.NumShards), ""))
+	}
+	f, err := r.shard(ctx, shard)
+	if err != nil {
+		return l.report(openError(err, path.Base(r.dataName(shard)), ""))
+	}
+	if f.Size() >= need {
+		return true
+	}
+	c := fault.Corrupt(fault.KindTruncated, "the file has %d bytes, the index needs %d", f.Size(), need)
+	c.File = f.name
+	return l.report(c)
 }
 
 // CheckUnread finds what is wrong with the bytes of an index that no reader looks

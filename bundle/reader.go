@@ -107,6 +107,11 @@ func Open(ctx context.Context, b storage.Bucket, prefix string, o *ReaderOptions
 	if !errors.Is(undoErr, fs.ErrNotExist) {
 		return r, undoErr
 	}
+	// The second names go when the new index is there: perhaps just now.
+	r, err = openAt(ctx, b, prefix, prefix, o)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return r, err
+	}
 	old, v1Err := openV1(ctx, b, prefix, o)
 	if old != nil || v1Err != nil {
 		return old, v1Err
@@ -286,6 +291,11 @@ func (r *Reader) shard(ctx context.Context, number int32) (*shard, error) {
 			f, err = back, nil
 		}
 	}
+	if err == nil {
+		if err = r.checkInPlace(ctx); err != nil {
+			f.Close()
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -293,6 +303,10 @@ func (r *Reader) shard(ctx context.Context, number int32) (*shard, error) {
 	r.shards[number] = opened
 	return opened, nil
 }
+
+// DataFile returns the base name of a data file as it is read and as errors name
+// it: where an overwrite was interrupted that is a second name.
+func (r *Reader) DataFile(shard int32) string { return path.Base(r.dataName(shard)) }
 
 func (r *Reader) dataName(shard int32) string {
 	return DataName(r.actual, int(shard), int(r.header.NumShards))

@@ -187,7 +187,8 @@ func removeData(ctx context.Context, b storage.Bucket, prefix string) error {
 // Exists reports whether Open would find a checkpoint of this prefix. Whether
 // it is a good one is not looked at.
 func Exists(ctx context.Context, b storage.Bucket, prefix string) (bool, error) {
-	for _, name := range [...]string{IndexName(prefix), IndexName(undoOf(prefix))} {
+	// The second names go when the new index is there: perhaps between two looks.
+	for _, name := range [...]string{IndexName(prefix), IndexName(undoOf(prefix)), IndexName(prefix)} {
 		if found, err := exists(ctx, b, name); found || err != nil {
 			return found, err
 		}

@@ -214,11 +214,27 @@ func errOr(first, second error) error {
 }
 
 // check compares the checksum of the whole span with that of its entry.
-func (s *span) check(crc uint32) error {
+func (s *span) check(crc uint32) error { return s.checkTail(crc, 0) }
+
+// checkTail is check where the checksum covers the file's bytes as they are only
+// from an offset within the span.
+func (s *span) checkTail(crc uint32, off int64) error {
 	if crc == s.entry.CRC {
 		return nil
 	}
-	return s.corrupt(fault.KindChecksum, "Checksum does not match: stored %d vs. calculated on the restored bytes %d", s.entry.CRC, crc)
+	return s.checksum(s.entry.CRC, crc, off, s.entry.Size, -1, "Checksum does not match: stored %d vs. calculated on the restored bytes %d", s.entry.CRC, crc)
+}
+
+// checksum is the error of a checksum that covers the bytes from off to end of
+// the span, and that stands at an offset of it or, if that is −1, in the entry.
+func (s *span) checksum(stored, calculated uint32, off, end, at int64, format string, args ...any) error {
+	if at >= 0 {
+		at += s.entry.Offset
+	}
+	return s.corrupt(fault.KindChecksum, "%w", &fault.ChecksumError{
+		Stored: stored, Calculated: calculated, Offset: s.entry.Offset + off, Length: end - off,
+		At: at, BigEndian: s.big, Text: fmt.Sprintf(format, args...),
+	})
 }
 
 // readFixed reads the elements of a fixed-size dtype as little-endian bytes.

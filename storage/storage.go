@@ -40,6 +40,12 @@ type File interface {
 	Size() int64
 }
 
+// SameFiler is a File that knows whether another one is the same, not one that
+// took its name since. Both are open.
+type SameFiler interface {
+	SameFile(other File) bool
+}
+
 // Writer writes one file. It is for one goroutine, except that WriteAt calls
 // on ranges that do not overlap may run side by side. Write has a position of
 // its own, from 0; gaps read as zeros. After a write that failed, Commit fails.

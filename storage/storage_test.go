@@ -21,7 +21,7 @@ func each(t *testing.T, dir string, test func(t *testing.T, b storage.Bucket)) {
 	t.Run("local", func(t *testing.T) { test(t, local.Open(filepath.Join(t.TempDir(), dir), nil)) })
 	t.Run("mem", func(t *testing.T) { test(t, mem.New()) })
 	t.Run("crashable", func(t *testing.T) { test(t, storagetest.NewCrashable()) })
-	t.Run("objects", func(t *testing.T) { test(t, storagetest.NewObjects()) })
+	t.Run("objects", func(t *testing.T) { test(t, storagetest.NewObjects(mem.New())) })
 	t.Run("faulty", func(t *testing.T) { test(t, storagetest.NewFaulty(mem.New())) })
 }
 

@@ -189,8 +189,11 @@ func (t *Reader) readBlock(h handle) (*block, error) {
 		return nil, err
 	}
 	n := len(stored) - 4
-	if crc32c.Mask(crc32c.Value(stored[:n])) != binary.LittleEndian.Uint32(stored[n:]) {
-		return nil, corrupt(fault.KindChecksum, h, errChecksum)
+	if want, got := crc32c.Unmask(binary.LittleEndian.Uint32(stored[n:])), crc32c.Value(stored[:n]); got != want {
+		offset, length := int64(h.offset), int64(n)
+		return nil, corrupt(fault.KindChecksum, h, &fault.ChecksumError{
+			Stored: want, Calculated: got, Offset: offset, Length: length, At: offset + length, Text: errChecksum.Error(),
+		})
 	}
 	contents := stored[: n-1 : n-1]
 	switch stored[n-1] {

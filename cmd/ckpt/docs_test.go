@@ -76,17 +76,21 @@ func TestDocs(t *testing.T) {
 }
 
 // makeExamples enters a folder with what the documentation calls model, damaged,
-// objects and shards.
+// flipped, objects and shards.
 func makeExamples(t *testing.T) {
 	dir := t.TempDir()
 	for to, from := range map[string]string{
 		"model": "manager/checkpoints", "damaged": "manager/checkpoints", "objects": "objects", "shards": "shards", "strings": "strings",
+		"flipped": "manager/checkpoints",
 	} {
 		if err := copyTree(filepath.Join(dir, to), filepath.Join(goldens, "tensorflow-2.21.0-"+from)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := flipByte(filepath.Join(dir, "damaged", "ckpt-7.data-00000-of-00001"), 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := changeByte(filepath.Join(dir, "flipped", "ckpt-7.data-00000-of-00001"), 12, 1<<5); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(filepath.Join(dir, "damaged", "ckpt-6.data-00000-of-00001")); err != nil {

@@ -45,6 +45,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"golden":    golden,
 			"flip":      flip,
+			"flipbit":   flipBit,
 			"truncate":  truncate,
 			"write":     write,
 			"snapshot":  snapshot,
@@ -97,7 +98,21 @@ func flip(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(flipByte(ts.MkAbs(args[0]), offset))
 }
 
-func flipByte(name string, offset int) error {
+func flipByte(name string, offset int) error { return changeByte(name, offset, 0xff) }
+
+// flipbit FILE OFFSET BIT changes one bit.
+func flipBit(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: flipbit FILE OFFSET BIT")
+	}
+	offset, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	bit, err := strconv.ParseUint(args[2], 10, 3)
+	ts.Check(err)
+	ts.Check(changeByte(ts.MkAbs(args[0]), offset, 1<<bit))
+}
+
+func changeByte(name string, offset int, mask byte) error {
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return err
@@ -105,7 +120,7 @@ func flipByte(name string, offset int) error {
 	if offset >= len(data) {
 		return fmt.Errorf("%s has %d bytes", name, len(data))
 	}
-	data[offset] ^= 0xff
+	data[offset] ^= mask
 	return os.WriteFile(name, data, 0o666)
 }
 

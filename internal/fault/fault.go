@@ -51,6 +51,9 @@ type CorruptError struct {
 	Length int64
 	Kind   Kind
 	Err    error
+	// Explanation is what the checksums say of the damage, where
+	// VerifyOptions.Explain asked for it and there is a checksum; else nil.
+	Explanation *Explanation
 }
 
 func (e *CorruptError) Error() string {

@@ -127,6 +127,20 @@ type file struct {
 // Size implements storage.File.
 func (f *file) Size() int64 { return f.size }
 
+// SameFile implements storage.SameFiler.
+func (f *file) SameFile(other storage.File) bool {
+	o, ok := other.(*file)
+	if !ok {
+		return false
+	}
+	a, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	b, err := o.Stat()
+	return err == nil && os.SameFile(a, b)
+}
+
 // Remove implements storage.Bucket. The removal is durable after Sync.
 func (b *Bucket) Remove(ctx context.Context, name string) error {
 	if err := b.check(ctx, "remove", name); err != nil {

@@ -65,7 +65,7 @@ func (b *Bucket) Open(ctx context.Context, name string) (storage.File, error) {
 	if !ok {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
-	return file{bytes.NewReader(found.data)}, nil
+	return file{bytes.NewReader(found.data), found}, nil
 }
 
 // Create implements storage.Bucket. At most 64 MiB of o.Size are reserved
@@ -206,7 +206,16 @@ func check(ctx context.Context, op, name string) error {
 }
 
 // file is an open file; its bytes belong to the blob.
-type file struct{ *bytes.Reader }
+type file struct {
+	*bytes.Reader
+	blob *blob
+}
+
+// SameFile implements storage.SameFiler.
+func (f file) SameFile(other storage.File) bool {
+	o, ok := other.(file)
+	return ok && o.blob == f.blob
+}
 
 // Close implements storage.File.
 func (file) Close() error { return nil }

@@ -242,7 +242,7 @@ func (c *Crashable) Open(ctx context.Context, name string) (storage.File, error)
 	if err != nil {
 		return nil, err
 	}
-	return crashableFile{bytes.NewReader(file.data), c}, nil
+	return crashableFile{bytes.NewReader(file.data), c, file}, nil
 }
 
 // Create implements storage.Bucket.

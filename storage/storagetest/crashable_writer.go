@@ -17,6 +17,13 @@ import (
 type crashableFile struct {
 	reader *bytes.Reader
 	bucket *Crashable
+	inode  *inode
+}
+
+// SameFile implements storage.SameFiler.
+func (f crashableFile) SameFile(other storage.File) bool {
+	o, ok := other.(crashableFile)
+	return ok && o.inode == f.inode
 }
 
 // ReadAt implements io.ReaderAt.

@@ -294,6 +294,19 @@ type faultyFile struct {
 	name   string
 }
 
+// SameFile implements storage.SameFiler where the inner bucket's files do. Those
+// of others are taken for the same.
+func (f *faultyFile) SameFile(other storage.File) bool {
+	same, ok := f.File.(storage.SameFiler)
+	if !ok {
+		return true
+	}
+	if o, ok := other.(*faultyFile); ok {
+		other = o.File
+	}
+	return same.SameFile(other)
+}
+
 // ReadAt implements io.ReaderAt.
 func (f *faultyFile) ReadAt(p []byte, off int64) (int, error) {
 	if err := f.bucket.transfer("read", f.name); err != nil {

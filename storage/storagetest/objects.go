@@ -8,10 +8,9 @@ import (
 	"sync"
 
 	"github.com/ckpt-go/ckpt/storage"
-	"github.com/ckpt-go/ckpt/storage/mem"
 )
 
-// Objects is a bucket in memory that can do what an object store can: put an
+// Objects is a bucket, kept in another, that can do what an object store can: put an
 // object whole, put it only if the name is free (CreateOptions.Exclusive), get
 // it, list names and delete. It has no rename, no second names, no locks, no
 // syncs, and none of the optional interfaces; what was written of an object that
@@ -21,7 +20,7 @@ import (
 // ErrCrashed and does nothing. They are recorded as "put a", "put new a", "get
 // a", "list prefix" and "delete a". It is safe for concurrent use.
 type Objects struct {
-	inner *mem.Bucket
+	inner storage.Bucket
 
 	mu       sync.Mutex
 	requests []string
@@ -31,8 +30,9 @@ type Objects struct {
 
 var _ storage.Bucket = (*Objects)(nil)
 
-// NewObjects returns an empty store that does not crash.
-func NewObjects() *Objects { return &Objects{inner: mem.New(), limit: -1} }
+// NewObjects returns a store that does not crash and keeps its objects in inner,
+// which nobody else uses.
+func NewObjects(inner storage.Bucket) *Objects { return &Objects{inner: inner, limit: -1} }
 
 // CrashAfter lets n more requests happen; the one after them crashes the
 // program that makes them.
@@ -58,7 +58,7 @@ func (o *Objects) Requests() []string {
 
 // Restart returns the store as the next program finds it: all that was put. Both
 // share it; the old one must have crashed.
-func (o *Objects) Restart() *Objects { return &Objects{inner: o.inner, limit: -1} }
+func (o *Objects) Restart() *Objects { return NewObjects(o.inner) }
 
 // request counts one request, or crashes.
 func (o *Objects) request(what ...string) error {

@@ -6,15 +6,16 @@ import (
 	"testing"
 
 	"github.com/ckpt-go/ckpt/storage"
+	"github.com/ckpt-go/ckpt/storage/mem"
 	"github.com/ckpt-go/ckpt/storage/storagetest"
 )
 
 func TestObjectsContract(t *testing.T) {
-	storagetest.Run(t, func(*testing.T) storage.Bucket { return storagetest.NewObjects() })
+	storagetest.Run(t, func(*testing.T) storage.Bucket { return storagetest.NewObjects(mem.New()) })
 }
 
 func TestObjectsCrash(t *testing.T) {
-	o := storagetest.NewObjects()
+	o := storagetest.NewObjects(mem.New())
 	storagetest.Put(t, o, "a", "1")
 	w, err := o.Create(t.Context(), "a", &storage.CreateOptions{Exclusive: true})
 	if err != nil {

@@ -201,6 +201,8 @@ type jsonProblem struct {
 	Offset    *int64  `json:"offset"`
 	Length    *int64  `json:"length"`
 	Detail    string  `json:"detail"`
+	// Explanation is there if --explain found one to give.
+	Explanation *jsonExplanation `json:"explanation,omitempty"`
 }
 
 func problemsOf(problems []*ckpt.CorruptError) []jsonProblem {
@@ -219,6 +221,7 @@ func problemsOf(problems []*ckpt.CorruptError) []jsonProblem {
 		if p.Length >= 0 {
 			j.Length = &p.Length
 		}
+		j.Explanation = explanationOf(p.Explanation)
 		out = append(out, j)
 	}
 	return out

@@ -12,21 +12,38 @@ import (
 )
 
 func newLs(s *call) *cobra.Command {
-	var long bool
+	var long, checkpoints bool
+	level := ckpt.LevelNames
 	cmd := &cobra.Command{
 		Use:   "ls PATH",
-		Short: "List the tensors of a checkpoint",
+		Short: "List the tensors of a checkpoint, or the checkpoints of a directory",
 		Long: `List the tensors of a checkpoint in the order of its index: name, dtype, shape and
-stored bytes. It reads the index only. A summary goes to standard error.`,
+stored bytes. It reads the index only. A summary goes to standard error.
+
+With --checkpoints list the checkpoints of a directory, oldest first: tensors, stored
+bytes, when it was saved, step and metrics from the metadata, and what is special:
+latest, pinned, not in the state file, damaged. --level says how much is looked at
+for damage; verify tells more.`,
 		Example: `  ckpt ls model/ckpt-3
   ckpt ls -l model                # the latest one, with shard, offset and CRC-32C
-  ckpt ls --json model | jq -r '.tensors[].name'`,
+  ckpt ls --json model | jq -r '.tensors[].name'
+  ckpt ls --checkpoints model`,
 		Args: exactly("PATH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case checkpoints && long:
+				return usage(cmd, "--long is for tensors, not for --checkpoints")
+			case checkpoints:
+				return runCheckpoints(cmd.Context(), s, args[0], level)
+			case cmd.Flags().Changed("level"):
+				return usage(cmd, "--level goes with --checkpoints")
+			}
 			return runLs(cmd.Context(), s, args[0], long)
 		},
 	}
 	cmd.Flags().BoolVarP(&long, "long", "l", false, "also print shard, offset, CRC-32C, and the slices of sliced tensors")
+	cmd.Flags().BoolVarP(&checkpoints, "checkpoints", "c", false, "list the checkpoints of the directory PATH")
+	cmd.Flags().TextVar(&level, "level", level, "with --checkpoints, how much to look at: names, index, or all")
 	return cmd
 }
 

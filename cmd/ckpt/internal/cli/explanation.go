@@ -1,0 +1,33 @@
+package cli
+
+import "github.com/ckpt-go/ckpt"
+
+// jsonExplanation is what a checksum says of the damage.
+type jsonExplanation struct {
+	Flips  []jsonFlip `json:"flips"`
+	Chance float64    `json:"chance"`
+}
+
+type jsonFlip struct {
+	File     *string `json:"file"`
+	FileB64  *string `json:"file_b64,omitempty"`
+	Offset   *int64  `json:"offset"`
+	Bit      int     `json:"bit"`
+	Checksum bool    `json:"checksum"`
+}
+
+func explanationOf(e *ckpt.Explanation) *jsonExplanation {
+	if e == nil {
+		return nil
+	}
+	out := &jsonExplanation{Flips: []jsonFlip{}, Chance: e.Chance}
+	for _, f := range e.Flips {
+		j := jsonFlip{Bit: f.Bit, Checksum: f.Checksum}
+		j.File, j.FileB64 = utf8Text(f.File)
+		if f.Offset >= 0 {
+			j.Offset = &f.Offset
+		}
+		out.Flips = append(out.Flips, j)
+	}
+	return out
+}
