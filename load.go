@@ -103,6 +103,14 @@ func (f *files) release() {
 	}
 }
 
+// releaseWhenLost ends the pin when nobody can take what waits any more, because
+// the Checkpoint, its objects and the status were given up without a Close.
+func (f *files) releaseWhenLost() {
+	if f.unpin != nil {
+		runtime.AddCleanup(f, func(unpin func()) { unpin() }, f.unpin)
+	}
+}
+
 // start is where matching begins once an object is there.
 type start struct {
 	p      position

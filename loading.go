@@ -41,6 +41,7 @@ func (l *loading) run(ctx context.Context) (*RestoreStatus, error) {
 		r, err := l.load(ctx, f)
 		if err == nil {
 			l.c.adopt(r)
+			f.releaseWhenLost()
 			return &RestoreStatus{r: r, root: l.c.top(), prefix: l.at.prefix}, nil
 		}
 		f.release()

@@ -119,6 +119,7 @@ type Manager struct {
 	failed []failedSave
 	closed bool
 	unlock func() // nil: the directory is not locked
+	stays  error  // why the last sweep could not remove what it wanted to
 }
 
 // NewManager opens a directory of checkpoints, which need not exist yet. It

@@ -70,6 +70,10 @@ func (r *Refusal) Unwrap() error { return r.Err }
 // Init if there is none; it returns the prefix that was restored or "". It does
 // as TensorFlow's, except that a state file that cannot be understood is an
 // error, never a start from scratch. Resume is the one that finds its way.
+//
+// There is no status to close: values that wait keep retention from their
+// checkpoint until their objects have taken them, the same objects are restored
+// again, or the Checkpoint is garbage.
 func (m *Manager) RestoreOrInitialize(ctx context.Context) (string, error) {
 	if err := m.checkpoint.join(ctx); err != nil {
 		return "", err

@@ -304,7 +304,8 @@ func (s *RestoreStatus) Fill(ctx context.Context) error {
 
 // Close gives up what waits, lets go of the files and of the pin that keeps
 // retention from the checkpoint. Saving then no longer minds the values that
-// found no object.
+// found no object. Without it that happens when the Checkpoint, its objects and
+// the status are garbage.
 func (s *RestoreStatus) Close() error {
 	if s.r != nil {
 		s.r.close()

@@ -44,6 +44,7 @@ func (m *Manager) plan(ctx context.Context) (verdicts []Verdict, last float64) {
 // cannot be removed does not fail the save that was done; it is tried again
 // after the next one.
 func (m *Manager) sweep(ctx context.Context) error {
+	m.stays = nil
 	m.noteBranches(ctx)
 	verdicts, last := m.plan(ctx)
 	var kept []Managed
@@ -80,6 +81,7 @@ func (m *Manager) discard(ctx context.Context, name string) bool {
 		m.log.Info("gone already", "checkpoint", name)
 	default:
 		m.log.Warn("could not remove a checkpoint", "checkpoint", name, "error", err)
+		m.stays = errors.Join(m.stays, err)
 		return false
 	}
 	if err := dropMetadata(ctx, at); err != nil {

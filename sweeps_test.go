@@ -121,6 +121,14 @@ var sweptOperations = []sweptOperation{
 		_, err := s.m.Save(ctx, nil)
 		return err
 	}},
+	{name: "prune", keep: 3, reads: true, run: func(ctx context.Context, s *swept) error {
+		m, err := ckpt.NewManager(ckpt.New(nil), "", &ckpt.ManagerOptions{MaxToKeep: 1, Bucket: s.b})
+		if err != nil {
+			return err
+		}
+		_, err = m.Prune(ctx, nil)
+		return err
+	}},
 	{name: "merge", reads: true, run: func(ctx context.Context, s *swept) error {
 		return ckpt.Merge(ctx, "merged-1", []string{"ckpt-3"}, &ckpt.MergeOptions{Bucket: s.b, Keep: true})
 	}},

@@ -1,0 +1,86 @@
+package ckpt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ckpt-go/ckpt/internal/fault"
+)
+
+// PruneOptions are the options of Prune; nil means the zero value.
+type PruneOptions struct {
+	// DryRun changes nothing, and locks nothing: the verdicts are what would be done.
+	DryRun bool
+	// Level is how thoroughly the newest checkpoint has to be found good before
+	// older ones may go. Zero is LevelAll.
+	Level Level
+}
+
+// Prune removes what this Manager's rules do not keep, without saving: retention
+// by hand, also with rules that no program has. The verdicts, oldest first, are
+// those it went by. Unlike the retention after a save it does not know that the
+// newest checkpoint is good: it looks, and damaged ones are not counted. If none is
+// good nothing is removed, which is ErrCorrupt, or ErrNoCheckpoint if there are
+// none. What could not be removed is an error after all else was done. It is refused
+// while another process saves into the directory, see Manager.
+func (m *Manager) Prune(ctx context.Context, o *PruneOptions) ([]Verdict, error) {
+	if o == nil {
+		o = new(PruneOptions)
+	}
+	if m.closed {
+		return nil, fmt.Errorf("ckpt: the Manager of %s is closed", m.dir.dir)
+	}
+	if err := m.checkpoint.join(ctx); err != nil {
+		return nil, err
+	}
+	if m.stateErr != nil && m.adopts != AdoptAll {
+		return nil, fmt.Errorf("ckpt: directory %s: the state file does not tell which checkpoints there are; with AdoptAll the files do: %w", m.dir.dir, m.stateErr)
+	}
+	if !o.DryRun {
+		if err := m.lock(ctx); err != nil {
+			return nil, err
+		}
+		m.prepare(ctx)
+	}
+	if err := m.judge(ctx, o.Level); err != nil {
+		return nil, err
+	}
+	verdicts, err := m.Plan(ctx)
+	if err != nil || o.DryRun {
+		return verdicts, err
+	}
+	if err := m.sweep(ctx); err != nil {
+		return verdicts, err
+	}
+	if m.stays != nil {
+		return verdicts, fmt.Errorf("ckpt: directory %s: not all could be removed, another run tries again: %w", m.dir.dir, m.stays)
+	}
+	return verdicts, nil
+}
+
+// judge looks for the newest good checkpoint of the list, and marks newer ones as
+// damaged.
+func (m *Manager) judge(ctx context.Context, level Level) error {
+	o, err := (&VerifyOptions{Level: level}).orDefault()
+	if err != nil {
+		return err
+	}
+	worst := ErrNoCheckpoint
+	for i := len(m.list) - 1; i >= 0; i-- {
+		at := m.dir.at(m.list[i].Name)
+		v, err := verify(ctx, at, o, false)
+		if err != nil {
+			return err
+		}
+		if v.OK() {
+			return nil
+		}
+		p := v.Problems[0]
+		m.refused(at, p)
+		if errors.Is(worst, ErrNoCheckpoint) && !isGone(p) {
+			worst = p
+		}
+	}
+	return fmt.Errorf("ckpt: nothing is removed: no checkpoint that %s lists is good: %w", fault.Printable(m.dir.dir), worst)
+}
