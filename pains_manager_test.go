@@ -15,9 +15,9 @@ import (
 	"github.com/ckpt-go/ckpt/storage/storagetest"
 )
 
-// TestPainsAreShown checks that docs/pains.md names tests that exist, for each of
-// the 38 rows.
-func TestPainsAreShown(t *testing.T) {
+// allTests is the text of all tests of the project.
+func allTests(t *testing.T) string {
+	t.Helper()
 	var tests strings.Builder
 	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && path != "." {
@@ -32,7 +32,31 @@ func TestPainsAreShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := 0
+	return tests.String()
+}
+
+// TestMuseum checks that docs/museum.md names tests that exist.
+func TestMuseum(t *testing.T) {
+	tests, rows := allTests(t), 0
+	for line := range strings.Lines(string(readFile(t, "docs/museum.md"))) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) != 5 || !strings.Contains(cells[3], "`Test") {
+			continue
+		}
+		rows++
+		if name := strings.Trim(cells[3], " `"); !strings.Contains(tests, "func "+name+"(") {
+			t.Errorf("there is no test %s: %s", name, line)
+		}
+	}
+	if rows < 20 {
+		t.Errorf("only %d rows", rows)
+	}
+}
+
+// TestPainsAreShown checks that docs/pains.md names tests that exist, for each of
+// the 38 rows.
+func TestPainsAreShown(t *testing.T) {
+	tests, rows := allTests(t), 0
 	for line := range strings.Lines(string(readFile(t, "docs/pains.md"))) {
 		cells := strings.Split(line, "|")
 		if len(cells) < 5 || !strings.Contains(cells[4], "Test") {
@@ -42,7 +66,7 @@ func TestPainsAreShown(t *testing.T) {
 			t.Errorf("row %d is called %s", rows, cells[1])
 		}
 		for name := range strings.SplitSeq(strings.TrimSpace(cells[4]), ", ") {
-			if !strings.Contains(tests.String(), "func "+name+"(") {
+			if !strings.Contains(tests, "func "+name+"(") {
 				t.Errorf("row %d: there is no test %s", rows, name)
 			}
 		}
