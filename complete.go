@@ -14,7 +14,7 @@ func (l *loading) checkComplete(m *matching, rd *bundle.Reader) error {
 		return err
 	}
 	l.walker = w
-	objects, err := w.withSlots()
+	objects, err := m.r.expected(w)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,10 @@ type IterateOptions struct {
 	// Poll is the time from one look at the directory to the next; 0 means a
 	// second.
 	Poll time.Duration
+	// Notify looks at once, too, when the file system tells that something happened in
+	// the directory: on Linux, for what this machine does. It waits in a goroutine of
+	// its own, for which the clock of testing/synctest would wait for ever.
+	Notify bool
 	// MinInterval is the least time from one checkpoint to the next
 	// (min_interval_secs); those in between are left out.
 	MinInterval time.Duration
@@ -66,6 +70,7 @@ func Iterate(ctx context.Context, dir string, o *IterateOptions) iter.Seq2[strin
 	return func(yield func(string, error) bool) {
 		w, err := newWatch(dir, o)
 		if err == nil {
+			defer w.stopNews()
 			err = w.run(ctx, func(prefix string) bool { return yield(prefix, nil) })
 		}
 		if err != nil {
@@ -84,6 +89,7 @@ func WaitForNew(ctx context.Context, dir, last string, o *IterateOptions) (strin
 	if err != nil {
 		return "", err
 	}
+	defer w.stopNews()
 	if last != "" {
 		w.last.id = locate(last, w.o.Bucket).identityOf()
 	}
@@ -106,6 +112,7 @@ type watch struct {
 	known map[any]judgement // Verify: checkpoints of the last look, by identity
 	gone  []any             // Verify: those that were not there
 	notes notes
+	news  news
 }
 
 // sight is a checkpoint as it was seen.
@@ -175,6 +182,7 @@ func (w *watch) next(ctx context.Context) (s sight, ok bool, err error) {
 		if err := ctx.Err(); err != nil {
 			return sight{}, false, err
 		}
+		w.listen() // before looking: what comes after is heard
 		if s, ok := w.look(ctx); ok {
 			w.last = s
 			return s, true, nil
@@ -186,13 +194,16 @@ func (w *watch) next(ctx context.Context) (s sight, ok bool, err error) {
 				return sight{}, false, nil
 			}
 		}
-		if err := pause(ctx, wait); err != nil {
+		if err := w.wait(ctx, wait); err != nil {
 			return sight{}, false, err
 		}
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) error {
+func pause(ctx context.Context, d time.Duration) error { return pauseOr(ctx, d, nil) }
+
+// pauseOr ends early when something is received.
+func pauseOr(ctx context.Context, d time.Duration, early <-chan struct{}) error {
 	if d <= 0 {
 		return nil
 	}
@@ -200,6 +211,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return nil
+	case <-early:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -258,17 +258,27 @@ func (r *restoration) appeared() ([]start, error) {
 	return starts, nil
 }
 
+// expected lists the objects of a walk that a restore is to set: all, or all but
+// slot variables where those are skipped.
+func (r *restoration) expected(w *walker) ([]Trackable, error) {
+	if r.skipSlots {
+		return w.objects, nil
+	}
+	return w.withSlots()
+}
+
 // unasked lists the objects of the program that appeared since.
 func (r *restoration) unasked() ([]start, error) {
 	w, err := walk(r.root)
-	if err == nil && !r.skipSlots {
-		_, err = w.withSlots()
+	if err != nil {
+		return nil, err
 	}
+	objects, err := r.expected(w)
 	if err != nil {
 		return nil, err
 	}
 	var starts []start
-	for _, object := range w.objects {
+	for _, object := range objects {
 		if !r.byName.offered[object] && object != r.byName.counter {
 			starts = append(starts, start{position{r, 0}, object})
 		}

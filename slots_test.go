@@ -227,6 +227,45 @@ func TestSkipSlotVariables(t *testing.T) {
 	wantChecks(t, status, "", "", "")
 }
 
+// TestSkipSlotsThatExist leaves the program's slot variables as they are, which is
+// no fault: not for the checks, and not for Resume, which demands a value for
+// every other object.
+func TestSkipSlotsThatExist(t *testing.T) {
+	b, v := newMem(), scalar(13)
+	o := newAdam(v)
+	m := newManager(t, ckpt.New(ckpt.Objects{"var": v, "optimizer": o}), "d", &ckpt.ManagerOptions{Bucket: b})
+	prefix, err := m.Save(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(t *testing.T, restore func(c *ckpt.Checkpoint) (*ckpt.RestoreStatus, error)) {
+		v := scalar(0)
+		o := newAdam(v)
+		o.set(v, "m", 7)
+		status, err := restore(ckpt.New(ckpt.Objects{"var": v, "optimizer": o}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantValues(t, "var", v, 13)
+		wantValues(t, "m", o.slots["m"][v], 7)
+		wantChecks(t, status, "", "", "")
+	}
+	t.Run("Restore", func(t *testing.T) {
+		check(t, func(c *ckpt.Checkpoint) (*ckpt.RestoreStatus, error) {
+			return c.Restore(t.Context(), prefix, &ckpt.RestoreOptions{Bucket: b, SkipSlotVariables: true})
+		})
+	})
+	t.Run("Resume", func(t *testing.T) {
+		check(t, func(c *ckpt.Checkpoint) (*ckpt.RestoreStatus, error) {
+			resumed, err := newManager(t, c, "d", &ckpt.ManagerOptions{Bucket: b}).Resume(t.Context(), &ckpt.ResumeOptions{SkipSlotVariables: true})
+			if err != nil {
+				return nil, err
+			}
+			return resumed.Status, nil
+		})
+	})
+}
+
 // Slots are made only when everything else fits.
 func TestSlotsAndMisfits(t *testing.T) {
 	with, _ := slotFiles(t)

@@ -56,11 +56,11 @@ func (s *RestoreStatus) unmatchedObjects() (names []string, hint string, err err
 	if err != nil {
 		return nil, "", err
 	}
-	objects, err := w.withSlots()
+	r := s.current()
+	objects, err := r.expected(w)
 	if err != nil {
 		return nil, "", err
 	}
-	r := s.current()
 	names = unboundNames(w, objects, r.objects(), r.only)
 	if len(names) > 0 {
 		hint = r.renameHint(w)
@@ -156,8 +156,8 @@ func (s *RestoreStatus) trivial() error {
 // tell objects apart, and what nobody asked for is not reported.
 func (s *RestoreStatus) checkNames() error {
 	w, err := walk(s.root)
-	if err == nil && !s.r.skipSlots {
-		_, err = w.withSlots()
+	if err == nil {
+		_, err = s.r.expected(w)
 	}
 	if err != nil {
 		return err

@@ -124,6 +124,17 @@ type Spacer interface {
 	Free(ctx context.Context) (int64, error)
 }
 
+// Notifier is a Bucket that tells when files of a folder may have changed.
+type Notifier interface {
+	// Changes returns a channel that receives after files of a folder got their
+	// names, many of them perhaps once, and is closed when there will be no more
+	// news, as of a folder that was removed. It may miss what other machines do:
+	// whoever waits has to look now and then all the same. stop ends it, and may be
+	// called twice. A folder that does not exist is fs.ErrNotExist; "" is the
+	// bucket's own.
+	Changes(folder string) (changed <-chan struct{}, stop func(), err error)
+}
+
 // Sweeper is a Bucket that knows what writers of dead processes left behind.
 type Sweeper interface {
 	// Leftovers yields unpublished files whose writer is gone. Those of a living

@@ -108,6 +108,7 @@ type server struct {
 // be used is told of, and the model before stays.
 func (s *server) watch(ctx context.Context, dir string, poll time.Duration) error {
 	o := &ckpt.IterateOptions{
+		Notify:  true,
 		Poll:    poll,
 		Verify:  true, // a damaged one is passed over
 		Problem: func(err error) { fmt.Fprintln(s.out, err) },

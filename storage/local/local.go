@@ -48,7 +48,7 @@ type Options struct {
 }
 
 // Bucket is a folder, and also a storage.GroupCommitter, Linker, Locker,
-// Syncer, Spacer and Sweeper. It is safe for concurrent use, by several processes too.
+// Syncer, Spacer, Notifier and Sweeper. It is safe for concurrent use, by several processes too.
 type Bucket struct {
 	dir    string
 	follow bool
@@ -65,6 +65,7 @@ var _ interface {
 	storage.Locker
 	storage.Syncer
 	storage.Spacer
+	storage.Notifier
 	storage.Sweeper
 } = (*Bucket)(nil)
 

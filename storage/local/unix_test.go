@@ -314,3 +314,38 @@ func TestNoDescriptorStays(t *testing.T) {
 		t.Errorf("open files: got %d, want %d", after, before)
 	}
 }
+
+// TestChanges hears of files that get their names, and of the end of the folder.
+func TestChanges(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a")
+	b := local.Open(dir, nil)
+	if _, _, err := b.Changes(""); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of a folder that does not exist: got %v, want fs.ErrNotExist", err)
+	}
+	storagetest.Put(t, b, "x", "1")
+	changed, stop, err := b.Changes("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	storagetest.Put(t, b, "x", "2")
+	if _, ok := <-changed; !ok {
+		t.Error("closed, although the folder is there")
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	for range changed { // until it is closed
+	}
+	stop()
+	storagetest.Put(t, b, "x", "3")
+	changed, stop, err = b.Changes("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	stop()
+	for range changed {
+	}
+}
