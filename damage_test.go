@@ -91,3 +91,11 @@ func makeFolder(t *testing.T, name string) {
 		t.Fatal(err)
 	}
 }
+
+// skipWithRaceDetector is for what one goroutine does, many thousand times.
+func skipWithRaceDetector(t *testing.T) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("too slow with the race detector, and with nothing for it")
+	}
+}

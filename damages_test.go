@@ -200,7 +200,12 @@ func TestDamages(t *testing.T) {
 			}
 			t.Run(form.name+", "+kind.name, func(t *testing.T) {
 				var v verdicts
-				kind.each(d, func(changed map[string][]byte) { d.judge(t, changed, &v) })
+				n := 0
+				kind.each(d, func(changed map[string][]byte) {
+					if n++; !raceDetector || n%13 == 1 {
+						d.judge(t, changed, &v)
+					}
+				})
 				if v.cases == 0 || v.refused+v.same != v.cases {
 					t.Errorf("%+v", v)
 				}

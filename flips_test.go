@@ -182,6 +182,7 @@ func wantRow(t *testing.T, cells ...any) {
 // verify reports every one in an index and in data, and no value is ever read
 // differently. Whatever verify calls harmless is read as if nothing had happened.
 func TestFlips(t *testing.T) {
+	skipWithRaceDetector(t)
 	for _, c := range flipCases {
 		t.Run(c.name, func(t *testing.T) {
 			b, files := c.load(t)
@@ -237,6 +238,7 @@ func wantUsed(t *testing.T, what string, b storage.Bucket, prefix string) {
 // values are those that were saved, or there is an error and they are as before.
 // Resume takes the damaged checkpoint exactly if it can be read in full.
 func TestFlipsRestored(t *testing.T) {
+	skipWithRaceDetector(t)
 	b, files := flipCases[0].load(t)
 	taken := 0
 	for _, file := range files {

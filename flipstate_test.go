@@ -74,6 +74,7 @@ func unnoticed(t *testing.T, good, bad string, b storage.Bucket) string {
 // text cannot be told from one that was meant so. The latest checkpoint is then
 // always one of those that are there.
 func TestFlipsOfState(t *testing.T) {
+	skipWithRaceDetector(t)
 	for _, c := range flipCases {
 		t.Run(c.name, func(t *testing.T) {
 			b, _ := c.load(t)

@@ -143,6 +143,7 @@ func (o *outcomes) byResume(t *testing.T, disk *storagetest.Crashable, acknowled
 // TensorFlow, and of ours, and compares what the next start finds. The rows are
 // those of docs/durability.md.
 func TestPowerLossBesideTensorFlow(t *testing.T) {
+	skipWithRaceDetector(t)
 	document, err := os.ReadFile("docs/durability.md")
 	if err != nil {
 		t.Fatal(err)

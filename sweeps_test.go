@@ -269,6 +269,9 @@ var sweptFaults = []storagetest.Fault{
 // and either must leave a disk with which the next program goes on.
 func TestFaultSweep(t *testing.T) {
 	fired, table := 0, &strings.Builder{}
+	if testing.Short() || raceDetector {
+		sweptFaults = sweptFaults[:3]
+	}
 	for _, o := range sweptOperations {
 		fmt.Fprintf(table, "\n%-32s", o.name)
 		for _, kind := range sweptFaults {

@@ -64,6 +64,9 @@ func TestVerifyExplainsEachBit(t *testing.T) {
 		{"tensorflow-2.21.0-strings", "strings", 487},
 	} {
 		t.Run(c.golden, func(t *testing.T) {
+			if raceDetector {
+				c.step *= 41
+			}
 			dir := t.TempDir()
 			files, err := filepath.Glob(filepath.Join("testdata", c.golden, c.prefix+".data-*"))
 			if err != nil || len(files) == 0 {

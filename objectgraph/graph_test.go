@@ -320,7 +320,7 @@ func TestMemory(t *testing.T) {
 			in := []byte(tc.in)
 			used := allocated(func() { objectgraph.Decode(in) })
 			t.Logf("%d bytes allocate %d, %.1f times", len(in), used, float64(used)/float64(len(in)))
-			if limit := tc.most*uint64(len(in)) + 2<<10; used > limit {
+			if limit := tc.most*uint64(len(in)) + 8<<10; used > limit {
 				t.Errorf("%d bytes allocate %d, want at most %d", len(in), used, limit)
 			}
 		})
