@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ckpt-go/ckpt/internal/fault"
 )
@@ -22,8 +23,9 @@ type PruneOptions struct {
 // those it went by. Unlike the retention after a save it does not know that the
 // newest checkpoint is good: it looks, and damaged ones are not counted. If none is
 // good nothing is removed, which is ErrCorrupt, or ErrNoCheckpoint if there are
-// none. What could not be removed is an error after all else was done. It is refused
-// while another process saves into the directory, see Manager.
+// none; nor if KeepBest asks for a metric that no checkpoint has. What could not be
+// removed is an error after all else was done. It is refused while another process
+// saves into the directory, see Manager.
 func (m *Manager) Prune(ctx context.Context, o *PruneOptions) ([]Verdict, error) {
 	if o == nil {
 		o = new(PruneOptions)
@@ -47,7 +49,10 @@ func (m *Manager) Prune(ctx context.Context, o *PruneOptions) ([]Verdict, error)
 		return nil, err
 	}
 	verdicts, err := m.Plan(ctx)
-	if err != nil || o.DryRun {
+	if err != nil {
+		return nil, err
+	}
+	if err := m.checkMetrics(verdicts); err != nil || o.DryRun {
 		return verdicts, err
 	}
 	if err := m.sweep(ctx); err != nil {
@@ -57,6 +62,18 @@ func (m *Manager) Prune(ctx context.Context, o *PruneOptions) ([]Verdict, error)
 		return verdicts, fmt.Errorf("ckpt: directory %s: not all could be removed, another run tries again: %w", m.dir.dir, m.stays)
 	}
 	return verdicts, nil
+}
+
+// checkMetrics refuses a rule about a metric that no checkpoint has: with a typing
+// error in it the best would go.
+func (m *Manager) checkMetrics(verdicts []Verdict) error {
+	for _, b := range m.rules.KeepBest {
+		has := func(v Verdict) bool { _, ok := v.Metrics[b.Metric]; return ok }
+		if !slices.ContainsFunc(verdicts, has) {
+			return fmt.Errorf("ckpt: nothing is removed: no checkpoint of %s has the metric %q", fault.Printable(m.dir.dir), b.Metric)
+		}
+	}
+	return nil
 }
 
 // judge looks for the newest good checkpoint of the list, and marks newer ones as

@@ -3,6 +3,7 @@ package ckpt_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ckpt-go/ckpt"
@@ -70,6 +71,20 @@ func TestPruneDamaged(t *testing.T) {
 	}
 	if got := inBucket(t, b, ""); !slices.Equal(got, before) {
 		t.Errorf("with none that is good: files %q became %q", before, got)
+	}
+}
+
+// TestPruneMetric does not take a metric that nobody measured for a rule that keeps
+// nothing.
+func TestPruneMetric(t *testing.T) {
+	b := storagetest.NewFaulty(newMem())
+	m := prunable(t, b, &ckpt.ManagerOptions{MaxToKeep: 1, KeepBest: []ckpt.Best{{Metric: "acuracy", Count: 1}}})
+	before := inBucket(t, b, "")
+	if _, err := m.Prune(t.Context(), nil); err == nil || !strings.Contains(err.Error(), `"acuracy"`) {
+		t.Errorf("got %v, want to hear of the metric", err)
+	}
+	if got := inBucket(t, b, ""); !slices.Equal(got, before) {
+		t.Errorf("files %q became %q", before, got)
 	}
 }
 
