@@ -53,7 +53,7 @@ func (m *Manager) recover(ctx context.Context) error {
 	m.adoptListed(ctx, s, now)
 	if m.lastPreserved = s.LastPreserved; now < m.lastPreserved {
 		m.log.Warn("the clock went back behind the state file's last_preserved_timestamp", "timestamp", m.lastPreserved)
-		m.lastPreserved = now
+		m.lastPreserved = now - 1 // below what is listed now, as in a new directory
 	}
 	return m.adoptAll(ctx, now)
 }

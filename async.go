@@ -63,6 +63,7 @@ func (o *SaveOptions) own() *SaveOptions {
 	}
 	own := *o
 	own.AfterWrite = slices.Clone(o.AfterWrite)
+	own.Metadata = o.Metadata.clone()
 	return &own
 }
 
@@ -237,6 +238,7 @@ func (m *Manager) numberAt(ctx context.Context, when turn, number *int64, o *Sav
 	if when == beside {
 		at, ok, err := m.numberBeside(ctx, number)
 		if ok || err != nil {
+			m.begun = m.begun || ok
 			return at, number == nil, err
 		}
 		if err := m.checkpoint.land(ctx); err != nil {
@@ -251,6 +253,7 @@ func (m *Manager) numberAt(ctx context.Context, when turn, number *int64, o *Sav
 	} else if number != nil {
 		m.given = max(m.given, *number)
 	}
+	m.begun = m.begun || err == nil
 	return at, fresh, err
 }
 
@@ -272,12 +275,31 @@ func (d *directory) fix(now bool) {
 // numberBeside is number while another save is being written: it touches
 // nothing that the writing goroutine does. It is not ok if that cannot be done.
 func (m *Manager) numberBeside(ctx context.Context, number *int64) (at place, ok bool, err error) {
+	if !m.begun { // the other save is none of this Manager
+		if m.stateErr != nil {
+			return at, false, nil // to be read again before it is replaced
+		}
+		m.dir.fix(true)
+		if err := m.lock(ctx); err != nil {
+			return at, false, err
+		}
+		m.given = max(m.given, m.highest)
+	}
+	if number == nil && !m.scanned && !m.looked {
+		_, highest, err := m.dir.scan(ctx, m.name)
+		if err != nil {
+			return at, false, fmt.Errorf("ckpt: directory %s: %w", m.dir.dir, err)
+		}
+		m.given, m.looked = max(m.given, highest), true
+	}
 	if err := m.checkpoint.ensureCounter(ctx); err != nil {
 		return at, false, err
 	}
 	counter := m.checkpoint.counter
 	if number != nil {
-		counter.data[0]++
+		if _, err := m.checkpoint.count(math.MinInt64); err != nil {
+			return at, false, fmt.Errorf("ckpt: saving %s: %w", m.nameOf(*number), err)
+		}
 		m.given = max(m.given, *number)
 		return m.dir.at(m.nameOf(*number)), true, nil
 	}

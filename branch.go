@@ -1,10 +1,15 @@
 package ckpt
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,6 +26,12 @@ func (m *Manager) restored(at place) {
 	}
 }
 
+// inside is the name of a checkpoint in the directory; not ok if it is elsewhere.
+func (m *Manager) inside(at place) (name string, ok bool) {
+	name, ok = strings.CutPrefix(at.name, m.dir.base)
+	return name, ok && m.dir.at(name).identityOf() == at.identityOf()
+}
+
 // listed is the position of a checkpoint in the list, -1 if it is not there.
 func (m *Manager) listed(at place) int {
 	id := at.identityOf()
@@ -32,17 +43,12 @@ func (m *Manager) listed(at place) int {
 	return -1
 }
 
-// refused notes that a checkpoint is damaged. What only cannot be read now, or
-// not by this version, may be good.
-func (m *Manager) refused(at place, p *CorruptError) {
-	i := m.listed(at)
-	if i < 0 || p.Kind == KindUnreadable || p.Kind == KindUnsupported {
-		return
+// refused notes that a checkpoint is damaged, whether the list has it yet or not.
+// What only cannot be read now, or not by this version, may be good.
+func (a *attempts) refused(at place, p *CorruptError) {
+	if name, ok := a.m.inside(at); ok && p.Kind != KindUnreadable && p.Kind != KindUnsupported {
+		a.damaged[name] = true
 	}
-	if m.damaged == nil {
-		m.damaged = make(map[string]bool)
-	}
-	m.damaged[m.list[i].Name] = true
 }
 
 // chosen restores the checkpoint that ResumeOptions.Prefix names.
@@ -51,6 +57,10 @@ func (a *attempts) chosen(ctx context.Context) (*Resumed, error) {
 	if err != nil {
 		return nil, err
 	}
+	files, _, err := a.m.dir.scan(ctx, a.m.name)
+	if err != nil {
+		return nil, fmt.Errorf("ckpt: directory %s: %w", a.m.dir.dir, err)
+	}
 	refusal, err := a.try(ctx, candidate{at: at})
 	if err != nil {
 		return nil, err
@@ -58,7 +68,7 @@ func (a *attempts) chosen(ctx context.Context) (*Resumed, error) {
 	if refusal != nil {
 		return nil, unusable(fmt.Errorf("ckpt: ResumeOptions.Prefix asks for this checkpoint, and no other is tried: %w", refusal), a.overwritten)
 	}
-	a.m.branch(ctx, at)
+	a.m.branch(ctx, at, files)
 	return a.resumed, nil
 }
 
@@ -80,62 +90,99 @@ func (m *Manager) choose(ctx context.Context, prefix string) (place, error) {
 	return find(ctx, prefix, m.dir.bucket)
 }
 
-// branch marks what is newer than the checkpoint to go on from. If that is not
-// in the list, its number tells; without one all are. A checkpoint of a line that
-// was left takes its line up again.
-func (m *Manager) branch(ctx context.Context, at place) {
+// branch marks what is newer than the checkpoint to go on from: by the list, or by
+// its number what the list does not have, or not yet. If nothing tells where it
+// stands, all others are marked. A checkpoint of a line that was left takes its line
+// up again.
+func (m *Manager) branch(ctx context.Context, at place, files []found) {
 	m.learn(ctx)
 	position := m.listed(at)
-	name, inside := strings.CutPrefix(at.name, m.dir.base)
+	name, inside := m.inside(at)
 	number, own := numberOf(name, m.name)
-	own = own && inside && m.dir.at(name).identityOf() == at.identityOf()
-	left := m.branchOf(ctx, at)
-	m.otherBranch = make(map[string]bool)
-	for i, c := range m.list {
-		older := i <= position
-		if position < 0 {
-			older = own && c.Number < number
-		}
+	own = own && inside
+	m.branches = branches{other: make(map[string]bool), open: make(map[string]bool)}
+	left, _ := m.branchOf(ctx, at)
+	mark := func(name string, older, before bool) {
 		switch {
 		case !older:
-			m.otherBranch[c.Name] = true
-			m.log.Info("on another branch from now on", "checkpoint", c.Name)
-		case c.OtherBranch && left != "" && m.branchOf(ctx, m.dir.at(c.Name)) == left:
-			m.otherBranch[c.Name] = false
+			m.branches.set(name, true)
+			m.log.Info("on another branch from now on", "checkpoint", name)
+		case before && left != "":
+			if line, _ := m.branchOf(ctx, m.dir.at(name)); line == left {
+				m.branches.set(name, false)
+			}
 		}
 	}
+	for i, c := range m.list {
+		mark(c.Name, i <= position || position < 0 && own && c.Number < number, c.OtherBranch)
+	}
+	for _, f := range files {
+		if f.own && !m.lists(f.name) && !(inside && f.name == name) {
+			mark(f.name, own && f.number < number, true)
+		}
+	}
+}
+
+// branches is what ResumeOptions.Prefix decided about checkpoints of the directory,
+// by name.
+type branches struct {
+	other map[string]bool // false: no longer on another branch
+	open  map[string]bool // those whose metadata does not say so yet; true: the log knows that it could not be written
+	first string          // of the line that took over
+}
+
+func (b *branches) set(name string, other bool) { b.other[name], b.open[name] = other, false }
+
+// forget is for a checkpoint that is being replaced.
+func (b *branches) forget(name string) {
+	delete(b.other, name)
+	delete(b.open, name)
 }
 
 // branchOf is what the metadata of a checkpoint says, "" if it says nothing.
-func (m *Manager) branchOf(ctx context.Context, at place) string {
+func (m *Manager) branchOf(ctx context.Context, at place) (string, error) {
 	said, err := readMetadata(ctx, at)
-	if err != nil {
-		return ""
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
 	}
-	return said.Branch
+	if err != nil {
+		return "", err
+	}
+	return said.Branch, nil
 }
 
 // noteBranches lets later runs know what this one chose, once it has a checkpoint of
-// its own. It is best effort: this run knows.
+// its own. It is best effort: this run knows. What could not be written is tried
+// again after the next save.
 func (m *Manager) noteBranches(ctx context.Context) {
-	if m.branchesNoted {
+	b := &m.branches
+	if len(b.open) == 0 {
 		return
 	}
-	m.branchesNoted = true
-	for name, other := range m.otherBranch {
-		at := m.dir.at(name)
-		if other == (m.branchOf(ctx, at) != "") {
+	b.first = cmp.Or(b.first, m.latest)
+	for _, name := range slices.Sorted(maps.Keys(b.open)) {
+		err := m.noteBranch(ctx, m.dir.at(name), b.other[name])
+		if err == nil || errors.Is(err, fs.ErrNotExist) { // or nothing is there to be told of
+			delete(b.open, name)
 			continue
 		}
-		err := updateMetadata(ctx, at, func(said *Metadata) {
-			if said.Branch = ""; other {
-				said.Branch = m.latest
-			}
-		})
-		if err != nil {
-			m.log.Warn("later runs will not know that a checkpoint is on another branch", "checkpoint", name, "error", err)
+		if !b.open[name] {
+			m.log.Warn("later runs do not know yet that a checkpoint is on another branch", "checkpoint", name, "error", err)
 		}
+		b.open[name] = true
 	}
+}
+
+func (m *Manager) noteBranch(ctx context.Context, at place, other bool) error {
+	line, err := m.branchOf(ctx, at)
+	if err != nil || other == (line != "") {
+		return err
+	}
+	return updateMetadata(ctx, at, func(said *Metadata) {
+		if said.Branch = ""; other {
+			said.Branch = m.branches.first
+		}
+	})
 }
 
 // from lists the checkpoints that ResumeOptions.From names.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"slices"
 )
 
@@ -284,6 +285,17 @@ func (c *Checkpoint) takeCounter(ctx context.Context, check func() error) error 
 		delete(holder.parked(), counterName)
 	}
 	return nil
+}
+
+// count is the next number of the save counter, and above the one given. It does
+// not go round at the end.
+func (c *Checkpoint) count(above int64) (int64, error) {
+	last := max(c.counter.data[0], above)
+	if last == math.MaxInt64 {
+		return 0, fmt.Errorf("the highest number is taken, %d: there is none for the next checkpoint; save under another name, or move that checkpoint away and set the save counter", last)
+	}
+	c.counter.data[0] = last + 1
+	return last + 1, nil
 }
 
 // counterStarts serves roots that hold no waits themselves.

@@ -34,9 +34,11 @@ func Remove(ctx context.Context, prefix string, o *FindOptions) error {
 	if !isName(at.name) {
 		return fmt.Errorf("ckpt: %q is no prefix: a file name must follow the folder", prefix)
 	}
-	if isPinned(at) {
+	release, ok := claim(at)
+	if !ok {
 		return fmt.Errorf("ckpt: %s is in use: close what reads it, or the RestoreStatus whose values still wait", at.prefix)
 	}
+	defer release()
 	err := bundle.Remove(ctx, at.bucket, at.name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if old, oldErr := bundle.Exists(ctx, at.bucket, at.name); old && oldErr == nil {

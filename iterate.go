@@ -256,8 +256,11 @@ func (w *watch) look(ctx context.Context) (s sight, ok bool) {
 // see pins a checkpoint and looks at its files; it is not ok if there are none, or
 // if they cannot be looked at.
 func (w *watch) see(ctx context.Context, at place) (s sight, ok bool) {
-	s = sight{at: at, id: at.identityOf(), unpin: pin(at)}
+	s = sight{at: at, id: at.identityOf()}
 	var err error
+	if s.unpin, err = pin(ctx, at); err != nil {
+		return s, false // the context's
+	}
 	if s.mark, err = fingerprintOf(ctx, at, w.o.Verify); err == nil && s.mark != "" {
 		return s, true
 	}

@@ -238,6 +238,7 @@ func TestRetentionTimestamps(t *testing.T) {
 		{"the clock went back", []float64{7000, 8000, 9000}, 6000, all, []float64{5000, 5000, 5000, 5000}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			preserved := min(test.preserved, 4999) // below those that are listed
 			dir := savedDir(t, 3)
 			s := &ckpt.State{Latest: "ckpt-3", All: all, Timestamps: test.timestamps, LastPreserved: test.preserved}
 			writeFile(t, filepath.Join(dir, "checkpoint"), s.AppendText(nil))
@@ -247,10 +248,30 @@ func TestRetentionTimestamps(t *testing.T) {
 			wantManaged(t, m, test.want...)
 			saveSteps(t, p, m, 4)
 			got := readState(t, dir, nil)
-			if !slices.Equal(got.Timestamps, test.wantTimes) || got.LastPreserved != min(test.preserved, 5000) {
+			if !slices.Equal(got.Timestamps, test.wantTimes) || got.LastPreserved != preserved {
 				t.Errorf("state: got %+v, want time stamps %v", got, test.wantTimes)
 			}
 		})
+	}
+}
+
+// TestClockBackKeepsList sets the clock back while a run saves, behind what
+// KeepEvery preserved last, too: a later run looks after the same checkpoints.
+func TestClockBackKeepsList(t *testing.T) {
+	for _, o := range []ckpt.ManagerOptions{{MaxToKeep: 3}, {MaxToKeep: 2, KeepEvery: time.Minute}, {MaxToKeep: 1, KeepEverySteps: 2}} {
+		b, c := newMem(), &clock{10000}
+		o.Bucket, o.Now = b, c.now
+		p := newProgram()
+		m := newManager(t, p.Checkpoint, "", &o)
+		for i, seconds := range []int64{10000, 10070, 5000, 5010, 4000, 4100, 4200} {
+			c.seconds = seconds
+			saveSteps(t, p, m, int64(i))
+			want := m.Checkpoints()
+			s := readState(t, "", b)
+			if got := newManager(t, newProgram().Checkpoint, "", &o).Checkpoints(); !slices.Equal(got, want) {
+				t.Errorf("MaxToKeep %d, KeepEvery %v: after the save at %d: got %q, want %q; state %+v", o.MaxToKeep, o.KeepEvery, seconds, got, want, s)
+			}
+		}
 	}
 }
 

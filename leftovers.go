@@ -51,7 +51,8 @@ func (m *Manager) clean(ctx context.Context) {
 }
 
 // cleanMetadata removes metadata of this manager's checkpoints that are gone:
-// TensorFlow's retention leaves it behind, and so may a crash.
+// TensorFlow's retention leaves it behind, and so may a crash. That of a listed one
+// whose data is there may pin it.
 func (m *Manager) cleanMetadata(ctx context.Context) error {
 	var orphans []place
 	for info, err := range m.dir.bucket.List(ctx, m.dir.base+m.name+"-") {
@@ -64,8 +65,8 @@ func (m *Manager) cleanMetadata(ctx context.Context) error {
 		prefix := strings.TrimSuffix(info.Name, metadataSuffix)
 		if there, err := bundle.Exists(ctx, m.dir.bucket, prefix); err != nil {
 			return err
-		} else if !there {
-			orphans = append(orphans, m.dir.at(strings.TrimPrefix(prefix, m.dir.base)))
+		} else if at := m.dir.at(strings.TrimPrefix(prefix, m.dir.base)); !there && !m.halfGone(ctx, at) {
+			orphans = append(orphans, at)
 		}
 	}
 	for _, at := range orphans {
@@ -75,6 +76,15 @@ func (m *Manager) cleanMetadata(ctx context.Context) error {
 		m.log.Info("removed metadata of a checkpoint that is gone", "checkpoint", at.prefix)
 	}
 	return nil
+}
+
+// halfGone tells whether a checkpoint without an index is listed and has data.
+func (m *Manager) halfGone(ctx context.Context, at place) bool {
+	if m.listed(at) < 0 {
+		return false
+	}
+	data, err := hasData(ctx, at)
+	return data || err != nil
 }
 
 // cleanOwn removes state files and metadata that were never published, and collects
@@ -147,8 +157,6 @@ func (m *Manager) lists(name string) bool {
 
 // enlist puts a checkpoint that was just saved at the end of the list.
 func (m *Manager) enlist(c Managed) {
-	delete(m.damaged, c.Name)
-	delete(m.otherBranch, c.Name)
 	m.list = append(slices.DeleteFunc(m.list, func(old Managed) bool { return old.Name == c.Name }), c)
 }
 

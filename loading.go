@@ -37,7 +37,11 @@ const replacements = 3
 
 func (l *loading) run(ctx context.Context) (*RestoreStatus, error) {
 	for tried := 0; ; tried++ {
-		f := &files{bucket: l.at.bucket, name: l.at.name, prefix: l.at.prefix, keep: true, unpin: pin(l.at)}
+		unpin, err := pin(ctx, l.at)
+		if err != nil {
+			return nil, err
+		}
+		f := &files{bucket: l.at.bucket, name: l.at.name, prefix: l.at.prefix, keep: true, unpin: unpin}
 		r, err := l.load(ctx, f)
 		if err == nil {
 			l.c.adopt(r)

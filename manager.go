@@ -98,15 +98,16 @@ type Manager struct {
 	highest       int64 // greatest number seen in the state file and, once scanned, in the directory
 	given         int64 // greatest number seen or given to a save; not for the goroutine that writes
 	scanned       bool
+	looked        bool  // given is above every number in the directory, although highest may not be
+	begun         bool  // a save was given its number, and may be under way
 	prepared      bool  // cleaned up behind a crash
 	stateErr      error // why the state file could not be used; nil if there is none
 
 	parent string // file name of what was restored
 
-	// What Resume found out about checkpoints of the list, by name.
-	damaged       map[string]bool
-	otherBranch   map[string]bool // false: no longer
-	branchesNoted bool
+	// What Resume found out about checkpoints of the directory, by name.
+	damaged  map[string]bool
+	branches branches
 
 	// marks are left by saves that died between writing a checkpoint and
 	// recording it; they go once the state file lists what they adopted.

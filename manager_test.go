@@ -126,14 +126,15 @@ func TestCM6ClockReset(t *testing.T) {
 	}
 
 	// TensorFlow gives up what it manages when the clock is behind the last
-	// preserved one; here the list stays, so that nothing is left lying.
+	// preserved one; here the list stays, so that nothing is left lying, and the
+	// time of the last preserved one stays below it, so that it stays once more.
 	c.seconds = 5000
 	m = newManager(t, p.Checkpoint, dir, &ckpt.ManagerOptions{MaxToKeep: 1, KeepEvery: time.Hour, Now: c.now})
 	wantManaged(t, m, "ckpt-3")
 	saveSteps(t, p, m, 5000)
 	wantManaged(t, m, "ckpt-4")
 	wantFiles(t, dir, filesOf("ckpt-2", "ckpt-4")...)
-	if got := readState(t, dir, nil); got.LastPreserved != 5000 || !slices.Equal(got.Timestamps, []float64{5000}) {
+	if got := readState(t, dir, nil); got.LastPreserved != 4999 || !slices.Equal(got.Timestamps, []float64{5000}) {
 		t.Errorf("state after the clock went back: got %+v", got)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
-	"slices"
 )
 
 // saving describes the checkpoint that a save makes, to retention and, where its
@@ -72,20 +71,11 @@ func (m *Manager) learn(ctx context.Context) {
 }
 
 // pinned tells whether a checkpoint is pinned now, by whoever it was. So it is
-// while that cannot be told. The metadata of a damaged one may fit its index no
-// longer, and counts all the same.
+// while that cannot be told, and if its index is damaged.
 func (m *Manager) pinned(ctx context.Context, name string) bool {
-	at := m.dir.at(name)
-	var all []*Metadata
-	var err error
-	if m.damaged[name] {
-		all, err = loadMetadata(ctx, at)
-	} else {
-		all = make([]*Metadata, 1)
-		all[0], err = readMetadata(ctx, at)
-	}
+	said, err := keptMetadata(ctx, m.dir.at(name))
 	if err == nil {
-		return slices.ContainsFunc(all, func(said *Metadata) bool { return said.Pinned })
+		return said.Pinned
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return false

@@ -85,13 +85,14 @@ func (m *Manager) number(ctx context.Context, number *int64) (at place, fresh bo
 		}
 	}
 	m.settle(ctx)
-	counter := m.checkpoint.counter
-	counter.data[0]++
 	if fresh {
-		if counter.data[0] <= m.highest && m.highest < math.MaxInt64 {
-			counter.data[0] = m.highest + 1
+		next, err := m.checkpoint.count(m.highest)
+		if err != nil {
+			return at, false, fmt.Errorf("ckpt: directory %s: %w", m.dir.dir, err)
 		}
-		number = new(counter.data[0])
+		number = &next
+	} else if _, err := m.checkpoint.count(math.MinInt64); err != nil {
+		return at, false, fmt.Errorf("ckpt: saving %s: %w", m.nameOf(*number), err)
 	}
 	at = m.dir.at(m.nameOf(*number))
 	taken, err := indexExists(ctx, at)
@@ -104,8 +105,11 @@ func (m *Manager) number(ctx context.Context, number *int64) (at place, fresh bo
 		if err := m.scan(ctx); err != nil {
 			return at, false, err
 		}
-		counter.data[0] = m.highest + 1
-		at = m.dir.at(m.nameOf(counter.data[0]))
+		next, err := m.checkpoint.count(m.highest)
+		if err != nil {
+			return at, false, fmt.Errorf("ckpt: directory %s: %w", m.dir.dir, err)
+		}
+		at = m.dir.at(m.nameOf(next))
 	}
 	return at, fresh, nil
 }
@@ -134,7 +138,10 @@ func (m *Manager) finish(ctx context.Context, k *cut, at place, fresh bool, as M
 	if o.Background {
 		ctx = context.WithoutCancel(ctx) // the checkpoint is there: too late to cancel
 	}
+	delete(m.damaged, as.Name)
+	m.branches.forget(as.Name)
 	m.enlist(as)
+	m.lastPreserved = below(m.lastPreserved, as.Time)
 	m.latest = as.Name
 	m.stateErr = nil
 	if err := m.writeState(ctx); err != nil {

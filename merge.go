@@ -46,7 +46,11 @@ func Merge(ctx context.Context, out string, inputs []string, o *MergeOptions) er
 		return err
 	}
 	for _, input := range inputs {
-		defer pin(locate(input, o.Bucket))()
+		unpin, err := pin(ctx, locate(input, o.Bucket))
+		if err != nil {
+			return err
+		}
+		defer unpin()
 	}
 	err = bundle.Merge(ctx, bucket, names[0], names[1:], &bundle.MergeOptions{Keep: o.Keep, AllowMissing: o.AllowMissing})
 	if err != nil {

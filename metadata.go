@@ -84,13 +84,17 @@ func (m *Metadata) says() bool {
 	return m != nil && (m.worth || len(m.Metrics) > 0 || m.Pinned || m.Parent != "" || m.Branch != "" || len(m.Seeds) > 0 || len(m.Values) > 0 || m.Digests != nil)
 }
 
-// clone copies what a caller may go on changing.
+// clone copies what a caller may go on changing, without what only the checkpoint
+// has that it was read from.
 func (m *Metadata) clone() *Metadata {
 	if m == nil {
 		return nil
 	}
 	c := *m
-	c.Digests, c.index, c.unknown = nil, "", nil // of a checkpoint it was read from
+	if m.index != "" { // it was read
+		c.Parent, c.Branch = "", ""
+	}
+	c.Digests, c.index, c.unknown = nil, "", nil
 	c.Metrics, c.Seeds, c.Values = maps.Clone(m.Metrics), maps.Clone(m.Seeds), maps.Clone(m.Values)
 	if m.Step != nil {
 		c.Step = new(*m.Step)
@@ -131,6 +135,9 @@ func readMetadata(ctx context.Context, at place) (*Metadata, error) {
 	return choose(ctx, at, all)
 }
 
+// hexOf is how metadata names the index it belongs to.
+func hexOf(index bundle.FileDigest) string { return hex.EncodeToString(index.SHA256[:]) }
+
 // choose finds the one that belongs to the checkpoint.
 func choose(ctx context.Context, at place, all []*Metadata) (*Metadata, error) {
 	index, err := bundle.DigestIndex(ctx, at.bucket, at.name)
@@ -138,12 +145,77 @@ func choose(ctx context.Context, at place, all []*Metadata) (*Metadata, error) {
 		return nil, err
 	}
 	for _, m := range all {
-		if m.index == hex.EncodeToString(index.SHA256[:]) {
+		if m.index == hexOf(index) {
 			return m, nil
 		}
 	}
 	return nil, &fs.PathError{Op: "read", Path: baseName(at.name) + metadataSuffix,
 		Err: fmt.Errorf("belongs to another checkpoint that had this name: %w", fs.ErrNotExist)}
+}
+
+// keptMetadata is the metadata of a checkpoint for those who must not lose what it
+// says: where the index is damaged, or gone while the data is there, it names no
+// metadata as its own, and what pins the checkpoint counts, or what was written last.
+func keptMetadata(ctx context.Context, at place) (*Metadata, error) {
+	all, err := loadMetadata(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	m, notOurs := choose(ctx, at, all)
+	if !errors.Is(notOurs, fs.ErrNotExist) {
+		return m, notOurs
+	}
+	broken, err := indexBroken(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	if !broken {
+		return nil, notOurs
+	}
+	return all[max(0, slices.IndexFunc(all, func(m *Metadata) bool { return m.Pinned }))], nil
+}
+
+// indexBroken tells whether a checkpoint has an index that cannot be read through, or
+// data but no index.
+func indexBroken(ctx context.Context, at place) (bool, error) {
+	rd, err := bundle.Open(ctx, at.bucket, at.name, nil)
+	if isAbsent(err) {
+		return hasData(ctx, at)
+	}
+	if err != nil {
+		return damage(err)
+	}
+	defer rd.Close()
+	for _, err := range rd.Entries() {
+		if err != nil {
+			return damage(err)
+		}
+	}
+	for p := range rd.CheckUnread(ctx) {
+		return damage(p)
+	}
+	return false, nil
+}
+
+// damage tells what is broken from what only cannot be read now, which is an error.
+func damage(err error) (bool, error) {
+	if p := ProblemOf(err); p.Kind == KindUnreadable || p.Kind == KindUnsupported {
+		return false, err
+	}
+	return true, nil
+}
+
+// hasData tells whether there are data files of exactly this prefix.
+func hasData(ctx context.Context, at place) (bool, error) {
+	for info, err := range at.bucket.List(ctx, at.name+".data-") {
+		if err != nil {
+			return false, err
+		}
+		if prefix, _, _, ok := bundle.ParseDataName(info.Name); ok && prefix == at.name {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // loadMetadata reads the file: what belongs to the checkpoint, then what
@@ -169,11 +241,10 @@ func loadMetadata(ctx context.Context, at place) ([]*Metadata, error) {
 	return all, nil
 }
 
-// writeMetadata makes m durable as that of the checkpoint whose index is coming.
-// What belongs to the checkpoint that is replaced stays beside it, until
-// the new one is there.
-func writeMetadata(ctx context.Context, at place, m *Metadata, index [sha256.Size]byte) error {
-	m.index = hex.EncodeToString(index[:])
+// writeMetadata makes m durable as that of the checkpoint whose index it names and
+// which may be coming. What belongs to the checkpoint that is replaced stays beside
+// it, until the new one is there.
+func writeMetadata(ctx context.Context, at place, m *Metadata) error {
 	var replaced *Metadata
 	if old, err := readMetadata(ctx, at); err == nil && old.index != m.index {
 		replaced = old
@@ -215,10 +286,10 @@ func dropMetadata(ctx context.Context, at place) error {
 	return nil
 }
 
-// metadataOf is what a save will write beside the checkpoint, as the program
-// has it now; nil for nothing.
+// metadataOf is what a save will write beside the checkpoint, of options that
+// are its own; nil for nothing.
 func (o *SaveOptions) metadataOf() (*Metadata, error) {
-	m := o.Metadata.clone()
+	m := o.Metadata
 	if o.Digests {
 		if m == nil {
 			m = new(Metadata)
@@ -259,7 +330,8 @@ func (k *cut) seal(at place) bundle.BeforeIndex {
 	}
 	return func(ctx context.Context, index bundle.FileDigest, data []bundle.FileDigest) error {
 		k.meta.addFiles(at.name, index, data)
-		if err := writeMetadata(ctx, at, k.meta, index.SHA256); err != nil {
+		k.meta.index = hexOf(index)
+		if err := writeMetadata(ctx, at, k.meta); err != nil {
 			return fmt.Errorf("metadata: %w", err)
 		}
 		k.sealed = true

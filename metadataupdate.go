@@ -14,8 +14,10 @@ import (
 // UpdateMetadata changes what stands beside a checkpoint that exists, such as a
 // pin, or metrics that were measured later. The path is what Open takes; update
 // gets what is there, or an empty Metadata, and what it leaves replaces the file
-// as a whole, durably. If it leaves nothing to say the file goes. Of two updates at
-// once one may be lost.
+// as a whole, durably. If it leaves nothing to say the file goes. Updates of one
+// checkpoint wait for each other, so update must make none of it; of those of two
+// processes at once one may be lost. Where the index is damaged, and so no longer the one that
+// the metadata was written for, what was there is kept all the same.
 func UpdateMetadata(ctx context.Context, path string, update func(m *Metadata), o *OpenOptions) error {
 	at, err := o.find(ctx, path)
 	if err != nil {
@@ -28,13 +30,18 @@ func updateMetadata(ctx context.Context, at place, update func(m *Metadata)) err
 	said := func(err error) error {
 		return fmt.Errorf("ckpt: metadata of %s: %w", fault.Printable(at.prefix), err)
 	}
+	unpin, err := pinAlone(ctx, at) // retention looks at it before or afterwards
+	if err != nil {
+		return said(err)
+	}
+	defer unpin()
 	index, err := bundle.DigestIndex(ctx, at.bucket, at.name)
 	if err != nil {
 		return said(err)
 	}
-	m, err := readMetadata(ctx, at)
+	m, err := keptMetadata(ctx, at)
 	if errors.Is(err, fs.ErrNotExist) {
-		m, err = new(Metadata), nil
+		m, err = &Metadata{index: hexOf(index)}, nil
 	}
 	if err != nil {
 		return said(err) // it may pin the checkpoint
@@ -50,7 +57,7 @@ func updateMetadata(ctx context.Context, at place, update func(m *Metadata)) err
 		}
 		return nil
 	}
-	if err := writeMetadata(ctx, at, m, index.SHA256); err != nil {
+	if err := writeMetadata(ctx, at, m); err != nil {
 		return said(err)
 	}
 	return nil
@@ -58,10 +65,20 @@ func updateMetadata(ctx context.Context, at place, update func(m *Metadata)) err
 
 // Pin keeps a checkpoint from retention, that of this Manager and of later ones, or
 // lets it go again. The checkpoint is a number, a name in the directory or a path.
+// Pin waits for a background save, which may be removing it.
 func (m *Manager) Pin(ctx context.Context, checkpoint string, pinned bool) error {
+	if err := m.checkpoint.join(ctx); err != nil {
+		return err
+	}
 	at, err := m.choose(ctx, checkpoint)
 	if err != nil {
 		return err
 	}
-	return updateMetadata(ctx, at, func(said *Metadata) { said.Pinned = pinned })
+	if err := updateMetadata(ctx, at, func(said *Metadata) { said.Pinned = pinned }); err != nil {
+		return err
+	}
+	if i := m.listed(at); i >= 0 {
+		m.list[i].Pinned = pinned
+	}
+	return nil
 }

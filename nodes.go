@@ -37,7 +37,11 @@ func RestoreNodes(ctx context.Context, path string, nodes map[int]Trackable, o *
 		return err
 	}
 	at := locate(prefix, o.Bucket)
-	f := &files{bucket: at.bucket, name: at.name, prefix: prefix, keep: true, unpin: pin(at)}
+	unpin, err := pin(ctx, at)
+	if err != nil {
+		return err
+	}
+	f := &files{bucket: at.bucket, name: at.name, prefix: prefix, keep: true, unpin: unpin}
 	defer f.release()
 	rd, err := f.open(ctx)
 	if err != nil {

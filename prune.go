@@ -84,6 +84,7 @@ func (m *Manager) judge(ctx context.Context, level Level) error {
 		return err
 	}
 	worst := ErrNoCheckpoint
+	a := &attempts{m: m, damaged: make(map[string]bool)}
 	for i := len(m.list) - 1; i >= 0; i-- {
 		at := m.dir.at(m.list[i].Name)
 		v, err := verify(ctx, at, o, false)
@@ -91,10 +92,11 @@ func (m *Manager) judge(ctx context.Context, level Level) error {
 			return err
 		}
 		if v.OK() {
+			m.damaged = a.damaged
 			return nil
 		}
 		p := v.Problems[0]
-		m.refused(at, p)
+		a.refused(at, p)
 		if errors.Is(worst, ErrNoCheckpoint) && !isGone(p) {
 			worst = p
 		}

@@ -61,7 +61,10 @@ func (o *OpenOptions) find(ctx context.Context, path string) (place, error) {
 }
 
 func openPlace(ctx context.Context, at place) (*Reader, error) {
-	unpin := pin(at)
+	unpin, err := pin(ctx, at)
+	if err != nil {
+		return nil, err
+	}
 	rd, err := bundle.Open(ctx, at.bucket, at.name, nil)
 	if err != nil {
 		unpin()

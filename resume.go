@@ -146,8 +146,7 @@ func (m *Manager) resume(ctx context.Context, o *ResumeOptions) (*Resumed, error
 	if o.Prefix != "" && o.From != "" {
 		return nil, errors.New("ckpt: ResumeOptions.Prefix and From exclude each other: Prefix says which checkpoint, From where to look if the Manager's directory has none")
 	}
-	m.damaged, m.otherBranch, m.branchesNoted = nil, nil, false
-	a := &attempts{m: m, o: o, resumed: new(Resumed)}
+	a := &attempts{m: m, o: o, resumed: new(Resumed), damaged: make(map[string]bool)}
 	if o.Prefix != "" {
 		return a.chosen(ctx)
 	}
@@ -172,6 +171,7 @@ type attempts struct {
 	o           *ResumeOptions
 	resumed     *Resumed
 	overwritten []read
+	damaged     map[string]bool // by name in the Manager's directory
 }
 
 func (a *attempts) stateError(err error) {
@@ -217,6 +217,7 @@ func (a *attempts) try(ctx context.Context, c candidate) (*Refusal, error) {
 	if err == nil {
 		a.resumed.Prefix, a.resumed.Status = c.at.prefix, status
 		a.m.restored(c.at)
+		a.m.damaged, a.m.branches = a.damaged, branches{}
 		return nil, nil
 	}
 	a.overwritten = append(a.overwritten, l.touched...)
@@ -228,7 +229,7 @@ func (a *attempts) try(ctx context.Context, c candidate) (*Refusal, error) {
 	if !misfit {
 		p := problemAt(err, c.at)
 		refusal.Err = p
-		a.m.refused(c.at, p)
+		a.refused(c.at, p)
 	}
 	return refusal, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"path/filepath"
 	"slices"
 
@@ -91,8 +92,11 @@ func (c *Checkpoint) Save(ctx context.Context, prefix string, o *SaveOptions) (s
 	if err := c.ensureCounter(ctx); err != nil {
 		return "", err
 	}
-	c.counter.data[0]++
-	path := fmt.Sprintf("%s-%d", prefix, c.counter.Value())
+	number, err := c.count(math.MinInt64)
+	if err != nil {
+		return "", fmt.Errorf("ckpt: saving %s: %w", prefix, err)
+	}
+	path := fmt.Sprintf("%s-%d", prefix, number)
 	at := o.locate(path)
 	dir, _ := splitPath(path)
 	state, stateErr := NewState(dir, path, nil, nil, 0)

@@ -23,16 +23,28 @@ func (m *Manager) Plan(ctx context.Context) ([]Verdict, error) {
 	return verdicts, nil
 }
 
-// plan asks the rules.
+// plan asks the rules, and looks again whether what they would not keep is pinned.
 func (m *Manager) plan(ctx context.Context) (verdicts []Verdict, last float64) {
 	if m.rules.MaxToKeep != KeepAll {
 		m.learn(ctx)
 	}
+	verdicts, _ = m.ask(false)
+	for i, v := range verdicts {
+		if v.Action == ActionRemove {
+			m.list[i].Pinned = m.pinned(ctx, v.Name)
+		}
+	}
+	return m.ask(true)
+}
+
+// ask asks the rules, with pins or without.
+func (m *Manager) ask(pins bool) (verdicts []Verdict, last float64) {
 	list := make([]Managed, len(m.list))
 	for i, c := range m.list {
-		c.InUse = isPinned(m.dir.at(c.Name))
+		c.Pinned = c.Pinned && pins
+		c.InUse = inUse(m.dir.at(c.Name))
 		c.Damaged = m.damaged[c.Name]
-		if other, said := m.otherBranch[c.Name]; said {
+		if other, said := m.branches.other[c.Name]; said {
 			c.OtherBranch = other
 		}
 		list[i] = c
@@ -48,17 +60,22 @@ func (m *Manager) sweep(ctx context.Context) error {
 	m.noteBranches(ctx)
 	verdicts, last := m.plan(ctx)
 	var kept []Managed
+	since := len(verdicts) // where in kept those begin that were saved after what is kept for good now
 	for i, v := range verdicts {
 		switch v.Action {
 		case ActionKeep:
 			kept = append(kept, m.list[i])
 		case ActionPreserve:
+			since = len(kept)
 			m.log.Info("no longer looked after", "checkpoint", v.Name, "reason", v.Reasons[0])
 		case ActionRemove:
 			if !m.discard(ctx, v.Name) {
 				kept = append(kept, m.list[i])
 			}
 		}
+	}
+	for _, c := range kept[min(since, len(kept)):] {
+		last = below(last, c.Time)
 	}
 	if len(kept) == len(m.list) && last == m.lastPreserved {
 		return nil
@@ -68,18 +85,37 @@ func (m *Manager) sweep(ctx context.Context) error {
 	return m.writeState(ctx)
 }
 
-// discard removes a checkpoint and reports whether it is done with.
+// below is the time stamp of what KeepEvery preserved last, below that of a
+// checkpoint saved since. It differs where the clock went back: then a later run would
+// take the checkpoint for one that is kept for good, and forget it.
+func below(last, saved float64) float64 {
+	if saved <= last {
+		return saved - 1
+	}
+	return last
+}
+
+// discard removes a checkpoint and reports whether it is done with. Of one whose
+// index somebody else removed the data goes, as with TensorFlow: that it is ours the
+// list says.
 func (m *Manager) discard(ctx context.Context, name string) bool {
-	if m.pinned(ctx, name) {
+	at := m.dir.at(name)
+	release, ok := claim(at)
+	if !ok {
 		return false
 	}
-	at := m.dir.at(name)
+	defer release()
+	if m.pinned(ctx, name) { // since it was looked at
+		return false
+	}
 	err := bundle.Remove(ctx, at.bucket, at.name)
-	switch {
-	case err == nil:
-	case errors.Is(err, fs.ErrNotExist):
+	if errors.Is(err, fs.ErrNotExist) {
 		m.log.Info("gone already", "checkpoint", name)
-	default:
+		if err = bundle.Discard(ctx, at.bucket, at.name); errors.Is(err, fs.ErrExist) {
+			err = nil // another format's, or there again
+		}
+	}
+	if err != nil {
 		m.log.Warn("could not remove a checkpoint", "checkpoint", name, "error", err)
 		m.stays = errors.Join(m.stays, err)
 		return false

@@ -49,7 +49,11 @@ func Verify(ctx context.Context, path string, o *VerifyOptions) (*Verified, erro
 func verify(ctx context.Context, at place, o *VerifyOptions, unread bool) (*Verified, error) {
 	v := &Verified{Prefix: at.prefix, at: at}
 	defer v.recognise(ctx, at)
-	defer pin(at)()
+	unpin, err := pin(ctx, at)
+	if err != nil {
+		return v, err
+	}
+	defer unpin()
 	rd, err := bundle.Open(ctx, at.bucket, at.name, nil)
 	if err != nil {
 		v.Problems = append(v.Problems, problemAt(err, at))

@@ -154,6 +154,33 @@ var differentialPrograms = []struct {
 {"op":"manager","id":5,"name":"model-x","checkpoint":4,"folder":"n","hours":0.5}
 {"op":"managersave","id":21,"manager":5,"number":10}
 {"op":"initialize","id":23,"manager":5}`},
+	{"no file for what a newer restore serves", "no file", `
+{"op":"variable","id":2,"dtype":"int64","fill":24,"name":"scope/w"}
+{"op":"optimizer","id":12,"class":"creator"}
+{"op":"variable","id":17,"dtype":"int64","fill":27,"name":"a_b"}
+{"op":"track","id":18,"name":".ATTR","parent":12,"child":17}
+{"op":"checkpoint","id":19,"root":12,"objects":[["ünï",2]]}
+{"op":"manager","id":28,"fill":24,"name":"ckpt","child":17,"checkpoint":19,"folder":"m","keep":2,"hours":1}
+{"op":"wait","id":31,"seconds":3600}
+{"op":"managersave","id":32,"manager":28}
+{"op":"managersave","id":34,"manager":28}
+{"op":"variable","id":37,"dtype":"int64","name":"scope/w"}
+{"op":"optimizer","id":43,"class":"creator"}
+{"op":"variable","id":46,"dtype":"int64","name":"a_b"}
+{"op":"checkpoint","id":47,"root":43,"objects":[["ünï",37]]}
+{"op":"restore","id":57,"checkpoint":47,"from":34}
+{"op":"restore","id":66,"checkpoint":47,"from":32}
+{"op":"managersave","id":67,"manager":28}
+{"op":"managersave","id":69,"manager":28}
+{"op":"track","id":76,"name":".ATTR","parent":43,"child":46}`},
+	{"slot variables that are skipped", "", `
+{"op":"variable","id":1,"dtype":"string","shape":[0],"fill":35,"name":"scope/w"}
+{"op":"optimizer","id":2,"class":"creator"}
+{"op":"checkpoint","id":5,"objects":[["root_",2],["b",2],["ünï",1]]}
+{"op":"save","id":11,"checkpoint":5,"prefix":"q/deep/c"}
+{"op":"slot","id":19,"fill":16,"name":"m","parent":2,"object":1}
+{"op":"restore","id":20,"checkpoint":5,"from":11,"skip_slots":true}
+{"op":"check","id":21,"status":20}`},
 }
 
 func parseProgram(t *testing.T, text string) []operation {

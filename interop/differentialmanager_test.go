@@ -1,7 +1,10 @@
 package interop_test
 
 import (
+	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,17 +23,54 @@ func (r *runner) manager(op *operation) error {
 	}
 	r.names[op.Folder] = op.Name
 	r.excuseManager(op.Folder)
-	m, err := ckpt.NewManager(c, filepath.Join(r.folder, op.Folder), &ckpt.ManagerOptions{
+	o := &ckpt.ManagerOptions{
 		MaxToKeep: max(op.Keep, 0) + min(op.Keep-1, 0), // 0 is KeepAll
 		KeepEvery: time.Duration(op.Hours * float64(time.Hour)), Name: op.Name,
 		Now: func() time.Time { return time.UnixMicro(int64(r.clock * 1e6)) },
-	})
+	}
+	if err := r.hooks(op, o); err != nil {
+		return err
+	}
+	m, err := ckpt.NewManager(c, filepath.Join(r.folder, op.Folder), o)
 	if err != nil {
 		return err
 	}
-	r.managers[op.ID], r.keep[op.ID] = m, op.Keep
+	r.managers[op.ID], r.keep[op.ID], r.interval[op.ID] = m, op.Keep, op.Interval > 0
 	r.tell(m)
 	return nil
+}
+
+// hooks are what a Manager asks the program for.
+func (r *runner) hooks(op *operation, o *ckpt.ManagerOptions) error {
+	if op.Interval > 0 {
+		step, ok := r.objects[op.Object].(ckpt.Saveable)
+		if !ok {
+			return errSkip
+		}
+		o.Interval, o.Step = op.Interval, func() int64 { return scalarOf(step) }
+	}
+	if op.Child != 0 {
+		set, ok := r.holders[op.Child]
+		if !ok {
+			return errSkip
+		}
+		o.Init = func(context.Context) error {
+			set.assign(op.Fill)
+			return nil
+		}
+	}
+	return nil
+}
+
+// scalarOf reads an int64.
+func scalarOf(v ckpt.Trackable) int64 {
+	switch v := v.(type) {
+	case *ckpt.Variable[int64]:
+		return v.Value()
+	case *ckpt.RawVariable:
+		return int64(binary.LittleEndian.Uint64(v.Bytes()))
+	}
+	panic(fmt.Sprintf("a step of type %T", v))
 }
 
 func (r *runner) excuseManager(folder string) {
@@ -53,8 +93,8 @@ func (r *runner) tell(m *ckpt.Manager) {
 
 func (r *runner) managerSave(op *operation) error {
 	m, ok := r.managers[op.Manager]
-	if !ok {
-		return errSkip
+	if !ok || r.interval[op.Manager] != (op.Op == "due") {
+		return errSkip // see "due" of differentialDeviations
 	}
 	r.excuseManager(filepath.Base(m.Directory()))
 	if strings.Contains(r.removed, ".index") {
@@ -63,9 +103,12 @@ func (r *runner) managerSave(op *operation) error {
 	before := m.Checkpoint().SaveCounter()
 	var path string
 	var err error
-	if op.Number == nil {
+	switch {
+	case op.Op == "due":
+		path, err = m.SaveIfDue(r.ctx, op.options())
+	case op.Number == nil:
 		path, err = m.Save(r.ctx, op.options())
-	} else {
+	default:
 		path, err = m.SaveNumber(r.ctx, *op.Number, op.options())
 	}
 	if err == nil {
@@ -74,6 +117,10 @@ func (r *runner) managerSave(op *operation) error {
 	if err != nil {
 		r.out.final = true
 		return err
+	}
+	if path == "" {
+		r.out.Path = r.short(path)
+		return nil
 	}
 	if after := m.Checkpoint().SaveCounter(); after > before+1 {
 		r.excuse("number")

@@ -35,6 +35,8 @@ type operation struct {
 	Number     *int64  `json:"number,omitempty"`
 	Seconds    float64 `json:"seconds,omitempty"`
 	Suffix     string  `json:"suffix,omitempty"`
+	Interval   int64   `json:"interval,omitempty"` // of a manager whose step counter is Object
+	SkipSlots  bool    `json:"skip_slots,omitempty"`
 }
 
 type named struct {
@@ -51,6 +53,8 @@ type generator struct {
 	ops []operation
 
 	variables, states, nodes, lists, dicts []int // ids, all that were made
+	optimizers                             []int // nodes, too
+	steps                                  []int // int64 scalars
 	checkpoints                            []int
 	rooted                                 map[int]bool
 	statuses, managers                     []int
@@ -89,10 +93,15 @@ func (g *generator) emit(op operation) int {
 	switch op.Op {
 	case "variable":
 		g.variables = append(g.variables, op.ID)
+		if op.DType == "int64" && op.Shape == nil {
+			g.steps = append(g.steps, op.ID)
+		}
 	case "state":
 		g.states = append(g.states, op.ID)
 	case "node":
 		g.nodes = append(g.nodes, op.ID)
+	case "optimizer":
+		g.nodes, g.optimizers = append(g.nodes, op.ID), append(g.optimizers, op.ID)
 	case "list":
 		g.lists = append(g.lists, op.ID)
 	case "dict":
@@ -100,7 +109,7 @@ func (g *generator) emit(op operation) int {
 	case "checkpoint":
 		g.checkpoints = append(g.checkpoints, op.ID)
 		g.rooted[op.ID] = op.Root != 0
-	case "save", "write", "managersave":
+	case "save", "write", "managersave", "due":
 		g.saved = append(g.saved, op.ID)
 	case "restore", "read":
 		g.statuses = append(g.statuses, op.ID)
@@ -152,7 +161,7 @@ func (g *generator) step() {
 	}{
 		{6, g.object}, {5, g.edge}, {3, g.replace}, {8, g.assign}, {8, g.save}, {5, g.write}, {11, g.restore}, {4, g.check},
 		{3, g.checkpoint}, {4, g.copy}, {10, g.late}, {2, g.manager}, {10, g.managerSave}, {3, g.initialize}, {2, g.latest},
-		{3, g.wait}, {1, g.remove}, {1, g.forget},
+		{3, g.wait}, {1, g.remove}, {1, g.forget}, {6, g.slot}, {10, g.due},
 	}
 	total := 0
 	for _, a := range actions {
@@ -182,8 +191,11 @@ func (g *generator) object() {
 		})
 	case n < 10:
 		id = g.emit(operation{Op: "state", Fill: g.fill()})
-	case n < 15:
+	case n < 14:
 		id = g.emit(operation{Op: "node", Class: []string{"module", "auto"}[g.r.IntN(2)]})
+		g.counter(id)
+	case n < 15:
+		id = g.emit(operation{Op: "optimizer", Class: []string{"creator", "plain"}[g.r.IntN(2)]})
 	case n < 17:
 		id = g.emit(operation{Op: "list"})
 	case n < 19:
@@ -191,8 +203,18 @@ func (g *generator) object() {
 	default:
 		id = g.emit(operation{Op: "checkpoint"})
 	}
+	if slices.Contains(g.optimizers, id) {
+		g.slot()
+	}
 	if len(parents) > 0 && !g.one(8) {
 		g.hang(g.pick(parents), id, g.one(10))
+	}
+}
+
+// counter is a save counter of a node's own.
+func (g *generator) counter(node int) {
+	if g.one(20) {
+		g.emit(operation{Op: "track", Parent: node, Child: g.emit(operation{Op: "variable", DType: "int64", Fill: g.fill(), Name: "save_counter"}), Name: "save_counter"})
 	}
 }
 
@@ -244,7 +266,7 @@ func (g *generator) edge() {
 func (g *generator) replace() {
 	var edges []operation
 	for _, op := range g.ops {
-		if op.Op == "track" {
+		if op.Op == "track" && op.Name != "save_counter" {
 			edges = append(edges, op)
 		}
 	}
@@ -286,203 +308,4 @@ func (g *generator) checkpoint() {
 
 func (g *generator) unrooted() []int {
 	return slices.DeleteFunc(slices.Clone(g.checkpoints), func(id int) bool { return g.rooted[id] })
-}
-
-// recent mostly picks what was made last.
-func (g *generator) recent(ids []int) int {
-	if g.one(3) {
-		return g.pick(ids)
-	}
-	return ids[len(ids)-1-g.r.IntN(min(2, len(ids)))]
-}
-
-func (g *generator) save() {
-	if len(g.checkpoints) > 0 {
-		g.emit(operation{Op: "save", Checkpoint: g.recent(g.checkpoints), Prefix: g.prefixes[g.r.IntN(len(g.prefixes))]})
-	}
-}
-
-func (g *generator) write() {
-	if len(g.checkpoints) == 0 {
-		return
-	}
-	g.written++
-	prefix := "w/" + string(rune('a'+g.written%26))
-	if g.one(10) {
-		prefix = "w/a"
-	}
-	g.emit(operation{Op: "write", Checkpoint: g.recent(g.checkpoints), Prefix: prefix})
-}
-
-func (g *generator) restore() {
-	if len(g.checkpoints) == 0 || len(g.saved) == 0 {
-		return
-	}
-	op := "restore"
-	if g.one(3) {
-		op = "read"
-	}
-	g.emit(operation{Op: op, Checkpoint: g.recent(g.checkpoints), From: g.recent(g.saved)})
-	if g.one(2) {
-		g.check()
-	}
-}
-
-func (g *generator) check() {
-	if len(g.statuses) > 0 {
-		g.emit(operation{Op: "check", Status: g.recent(g.statuses)})
-	}
-}
-
-// copy makes all objects again, as another run of a program would, with some
-// edges left for later.
-func (g *generator) copy() {
-	if len(g.ops) > 70 {
-		return
-	}
-	begin := g.copied
-	g.copied = len(g.ops)
-	again := make(map[int]int)
-	late := make(map[int]bool) // parents whose edges come late
-	for _, op := range slices.Clone(g.ops)[begin:] {
-		old := op.ID
-		op.Fill = 0
-		switch op.Op {
-		case "variable", "state", "node", "list", "dict":
-		case "checkpoint":
-			op.Root = again[op.Root]
-			var kept []named
-			var left []operation
-			for _, n := range op.Objects {
-				n.child = again[n.child]
-				if n.child == 0 {
-					continue
-				}
-				if op.Root == 0 && g.one(5) {
-					left = append(left, operation{Op: "track", Name: n.name, Child: n.child})
-				} else {
-					kept = append(kept, n)
-				}
-			}
-			op.Objects = kept
-			again[old] = g.emit(op)
-			for _, l := range left {
-				l.Parent = again[old]
-				g.pending = append(g.pending, l)
-			}
-			continue
-		case "track", "append", "skip":
-			op.Parent, op.Child = again[op.Parent], again[op.Child]
-			if op.Parent == 0 || op.Child == 0 && op.Op != "skip" {
-				continue
-			}
-			if late[op.Parent] || g.one(4) {
-				late[op.Parent] = op.Op != "track" || g.one(2)
-				g.pending = append(g.pending, op)
-				continue
-			}
-		default:
-			continue
-		}
-		again[old] = g.emit(op)
-	}
-	g.resume(again)
-}
-
-// resume restores into a copy what its original saved.
-func (g *generator) resume(again map[int]int) {
-	var saves []operation
-	for _, op := range g.ops {
-		if (op.Op == "save" || op.Op == "write") && again[op.Checkpoint] != 0 {
-			saves = append(saves, op)
-		}
-	}
-	if len(saves) == 0 {
-		return
-	}
-	from := saves[g.r.IntN(len(saves))]
-	g.emit(operation{Op: map[string]string{"save": "restore", "write": "read"}[from.Op], Checkpoint: again[from.Checkpoint], From: from.ID})
-	g.check()
-	for range min(len(g.pending), 1+g.r.IntN(6)) {
-		g.late()
-		if g.one(3) {
-			g.check()
-		}
-	}
-}
-
-// late tracks what a copy left for later.
-func (g *generator) late() {
-	if len(g.pending) > 0 {
-		g.emit(g.pending[0])
-		g.pending = g.pending[1:]
-	}
-}
-
-// manager begins one in a folder, in the place of the last one there.
-func (g *generator) manager() {
-	if len(g.checkpoints) == 0 {
-		return
-	}
-	folder := []string{"m", "n"}[g.r.IntN(2)]
-	name := map[string]string{"m": "ckpt", "n": "model-x"}[folder]
-	if g.one(40) {
-		name = "other"
-	}
-	if old := g.folders[folder]; old != 0 {
-		g.managers = slices.DeleteFunc(g.managers, func(id int) bool { return id == old })
-	}
-	g.folders[folder] = g.emit(operation{
-		Op: "manager", Checkpoint: g.recent(g.checkpoints), Folder: folder, Name: name,
-		Keep: g.r.IntN(4), Hours: []float64{0, 0, 0.5, 1}[g.r.IntN(4)],
-	})
-}
-
-func (g *generator) managerSave() {
-	if len(g.managers) == 0 {
-		return
-	}
-	for range 1 + g.r.IntN(3) {
-		op := operation{Op: "managersave", Manager: g.pick(g.managers)}
-		if g.numbered != g.one(20) {
-			number := int64(g.r.IntN(3 + len(g.saved)*2))
-			op.Number = &number
-		}
-		g.emit(op)
-		if g.one(2) {
-			g.wait()
-		}
-	}
-}
-
-func (g *generator) initialize() {
-	if len(g.managers) > 0 {
-		g.emit(operation{Op: "initialize", Manager: g.pick(g.managers)})
-	}
-}
-
-func (g *generator) latest() {
-	g.emit(operation{Op: "latest", Folder: []string{"m", "n", "p", "q", "none"}[g.r.IntN(5)]})
-}
-
-func (g *generator) wait() {
-	seconds := []float64{0.5, 60, 900, 1800, 3600, 7200}[g.r.IntN(6)]
-	if g.one(60) {
-		seconds = -3600
-	}
-	g.emit(operation{Op: "wait", Seconds: seconds})
-}
-
-// remove takes away a file, as a person would.
-func (g *generator) remove() {
-	if len(g.saved) > 0 {
-		g.emit(operation{Op: "delete", From: g.pick(g.saved), Suffix: []string{".index", ".index", ".data-00000-of-00001"}[g.r.IntN(3)]})
-	}
-}
-
-// forget takes away a state file.
-func (g *generator) forget() {
-	if g.one(2) {
-		g.emit(operation{Op: "forget", Folder: []string{"m", "n", "p"}[g.r.IntN(3)]})
-	}
 }

@@ -2,15 +2,11 @@ package interop_test
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/ckpt-go/ckpt"
@@ -45,10 +41,13 @@ type runner struct {
 	holders        map[int]holder
 	checkpoints    map[int]*ckpt.Checkpoint
 	rooted         map[int]bool
+	roots          map[ckpt.Trackable]bool // of NewRooted
+	declared       map[int]*operation      // variables
 	statuses       map[int]*ckpt.RestoreStatus
 	managers       map[int]*ckpt.Manager
 	saved          map[int]string
 	keep           map[int]int              // of managers
+	interval       map[int]bool             // managers that save when that is due
 	first          bool                     // a root got a save counter after a restore
 	owners         map[int]*ckpt.Checkpoint // of statuses
 	takenOver      map[int]bool             // statuses that may speak of a later restore
@@ -68,7 +67,7 @@ func runGo(ctx context.Context, folder string, ops []operation) []outcome {
 	r := &runner{
 		ctx: ctx, folder: folder, clock: 1000,
 		objects: make(map[int]ckpt.Trackable), holders: make(map[int]holder), checkpoints: make(map[int]*ckpt.Checkpoint),
-		rooted: make(map[int]bool), statuses: make(map[int]*ckpt.RestoreStatus), managers: make(map[int]*ckpt.Manager), keep: make(map[int]int), replacedBefore: make(map[int]int),
+		rooted: make(map[int]bool), roots: make(map[ckpt.Trackable]bool), declared: make(map[int]*operation), statuses: make(map[int]*ckpt.RestoreStatus), managers: make(map[int]*ckpt.Manager), keep: make(map[int]int), interval: make(map[int]bool), replacedBefore: make(map[int]int),
 		owners: make(map[int]*ckpt.Checkpoint), takenOver: make(map[int]bool),
 		saved: make(map[int]string), names: make(map[string]string), mixed: make(map[string]bool),
 	}
@@ -119,7 +118,7 @@ func (r *runner) run(op *operation) *outcome {
 	}
 	r.out.Values = r.values()
 	switch op.Op {
-	case "save", "write", "managersave", "initialize", "manager", "delete", "forget":
+	case "save", "write", "managersave", "due", "initialize", "manager", "delete", "forget":
 		r.out.Files = r.files()
 	}
 	return r.out
@@ -139,6 +138,7 @@ func (r *runner) counters() int {
 func (r *runner) do(op *operation) error {
 	switch op.Op {
 	case "variable":
+		r.declared[op.ID] = op
 		return r.hold(op.ID, newHolder(op))
 	case "state":
 		return r.hold(op.ID, newState(op.Fill))
@@ -150,6 +150,10 @@ func (r *runner) do(op *operation) error {
 		r.objects[op.ID] = ckpt.NewMap(nil)
 	case "checkpoint":
 		return r.checkpoint(op)
+	case "optimizer":
+		r.objects[op.ID] = r.optimizer(op)
+	case "slot":
+		return r.slot(op)
 	case "track":
 		return r.track(op)
 	case "append":
@@ -170,7 +174,7 @@ func (r *runner) do(op *operation) error {
 		return r.check(op)
 	case "manager":
 		return r.manager(op)
-	case "managersave":
+	case "managersave", "due":
 		return r.managerSave(op)
 	case "initialize":
 		return r.initialize(op)
@@ -225,7 +229,7 @@ func (r *runner) checkpoint(op *operation) error {
 		if made, err = ckpt.NewRooted(root, objects); err != nil {
 			return err
 		}
-		r.rooted[op.ID] = true
+		r.rooted[op.ID], r.roots[root] = true, true
 	}
 	r.checkpoints[op.ID], r.objects[op.ID] = made, made
 	return nil
@@ -242,7 +246,7 @@ type parentNode interface {
 func (r *runner) track(op *operation) error {
 	child, ok := r.objects[op.Child]
 	parent, isTracker := r.objects[op.Parent].(parentNode)
-	if !ok || !isTracker || r.rooted[op.Parent] {
+	if !ok || !isTracker || r.rooted[op.Parent] || op.Name == "save_counter" && r.roots[parent] {
 		return errSkip
 	}
 	if own := parent.Child(op.Name); !op.Replace && own != nil && own != child {
@@ -268,7 +272,7 @@ func (r *runner) track(op *operation) error {
 
 // late is the end of an operation that may have set values that waited.
 func (r *runner) late(err error) error {
-	if r.removed != "" {
+	if r.removed != "" || len(r.takenOver) > 0 { // retention may have removed one that was taken over
 		r.excuse("no file")
 	}
 	if err != nil {
@@ -336,13 +340,17 @@ func (r *runner) restore(op *operation) error {
 	if !ok || !saved {
 		return errSkip
 	}
+	var o *ckpt.RestoreOptions
+	if op.SkipSlots {
+		o = &ckpt.RestoreOptions{SkipSlotVariables: true}
+	}
 	restore := c.Restore
 	if op.Op == "read" {
 		restore = c.Read
 	}
 	r.takeOver(c)
 	made := op.Op == "restore" && c.Child("save_counter") == nil
-	status, err := restore(r.ctx, path, nil)
+	status, err := restore(r.ctx, path, o)
 	if err != nil {
 		return r.refused(path, err)
 	}
@@ -408,54 +416,4 @@ func (r *runner) delete(op *operation) error {
 	}
 	r.removed += op.Suffix
 	return nil
-}
-
-func (r *runner) short(path string) string {
-	if path == "" {
-		return "none"
-	}
-	short, err := filepath.Rel(r.folder, path)
-	if err != nil {
-		return err.Error()
-	}
-	return filepath.ToSlash(short)
-}
-
-// values shows everything that has a value.
-func (r *runner) values() string {
-	var lines []string
-	for _, id := range slices.Sorted(maps.Keys(r.objects)) {
-		if h, ok := r.holders[id]; ok {
-			lines = append(lines, fmt.Sprintf("%d: %s", id, h.show()))
-		} else if c, ok := r.checkpoints[id]; ok {
-			lines = append(lines, fmt.Sprintf("%d: %d", id, c.SaveCounter()))
-		}
-	}
-	return strings.Join(lines, "\n")
-}
-
-// files shows what lies in the folder.
-func (r *runner) files() string {
-	var lines []string
-	err := filepath.WalkDir(r.folder, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		sum := sha256.Sum256(content)
-		shown := hex.EncodeToString(sum[:])[:16]
-		if entry.Name() == "checkpoint" {
-			shown = "\n" + string(content)
-		}
-		lines = append(lines, r.short(path)+" "+shown)
-		return nil
-	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err.Error()
-	}
-	slices.Sort(lines)
-	return strings.Join(lines, "\n")
 }
