@@ -6,16 +6,49 @@ import "reflect"
 // lacks. They become part of the program when the restore does.
 type grower interface {
 	Trackable
-	grow(stored map[string]int) *growth
+	// grow is given the stored children and what already stands for a stored object.
+	grow(stored map[string]int, bound func(node int) Trackable) *growth
 }
 
 // growth is what a restore adds to one object.
 type growth struct {
 	node   int // what is stored of the object
 	edges  []edge
-	apply  func() // makes room, before values are set; nil if there is nothing to do
-	finish func() // once values are set; nil if there is nothing to do
-	cancel func() // when the restore fails, before or after apply; nil if there is nothing to do
+	shared map[string]bool // names of edges to objects that were there before
+	apply  func()          // makes room, before values are set; nil if there is nothing to do
+	finish func()          // once values are set; nil if there is nothing to do
+	cancel func()          // when the restore fails, before or after apply; nil if there is nothing to do
+}
+
+// growable tells whether an object may make children for this round.
+func (m *matching) growable(object Trackable) bool {
+	_, ok := object.(grower)
+	return ok && !m.probe
+}
+
+// pointers are those that growing lists and maps of them need: to structs that stand
+// for a stored object already, so that one object with two names stays one, or to new
+// ones.
+type pointers struct {
+	tracker *tracker
+	of      reflect.Type // what they lead to
+	bound   func(node int) Trackable
+	made    map[int]reflect.Value
+}
+
+func (p *pointers) to(node int) (pointer reflect.Value, shared bool) {
+	if v, ok := p.made[node]; ok {
+		return v, true
+	}
+	if s, ok := p.bound(node).(*Struct); ok && s.pointer.IsValid() && s.pointer.Type().Elem() == p.of && p.tracker.known(s.pointer) == s {
+		return s.pointer, true
+	}
+	v := reflect.New(p.of)
+	if p.made == nil {
+		p.made = make(map[int]reflect.Value)
+	}
+	p.made[node] = v
+	return v, false
 }
 
 // grow lists the children that an object is going to have besides those it has.
@@ -26,7 +59,7 @@ func (m *matching) grow(node int, object Trackable) []edge {
 	}
 	g, known := m.grown[object]
 	if !known {
-		g = o.grow(m.r.graph.ChildMap(node))
+		g = o.grow(m.r.graph.ChildMap(node), func(node int) Trackable { return m.r.bound[node] })
 		if m.grown == nil {
 			m.grown = make(map[Trackable]*growth)
 		}
@@ -38,7 +71,9 @@ func (m *matching) grow(node int, object Trackable) []edge {
 				m.fresh = make(map[Trackable]bool)
 			}
 			for _, e := range g.edges {
-				m.fresh[e.child] = true
+				if !g.shared[e.name] {
+					m.fresh[e.child] = true
+				}
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package ckpt
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 )
 
@@ -39,12 +40,17 @@ func (l *List) Append(element Trackable) error {
 
 // Skip passes over the places of n elements that are no objects, such as the
 // numbers between the variables of a Python list. They are not saved, but the
-// elements behind them are called by their index. It panics if n is negative.
+// elements behind them are called by their index. It panics if n is negative, or the
+// list longer than an int can count.
 func (l *List) Skip(n int) {
 	if n < 0 {
 		panic(fmt.Sprintf("ckpt: a list cannot skip %d elements", n))
 	}
-	l.length = max(l.length, len(l.edges)) + n
+	length := max(l.length, len(l.edges))
+	if n >= math.MaxInt-length {
+		panic(fmt.Sprintf("ckpt: a list of %d elements cannot skip %d more", length, n))
+	}
+	l.length = length + n
 }
 
 // Replace is an error unless it changes nothing: an element of a list does not

@@ -21,14 +21,15 @@ type loading struct {
 	counted bool // restore, with save counter, or read
 
 	inPlace     bool
-	smallStaged bool    // stage a small checkpoint although inPlace is set
-	keep        bool    // hold the files open while values wait
-	whole       bool    // check the tensors that nobody reads, too
-	complete    bool    // every object of the program must get its values
-	partial     bool    // what an object of fixed layout has no place for is left behind
-	walker      *walker // the program's objects, where complete
-	overwritten []read  // values that an earlier attempt left unusable
-	touched     []read  // values this attempt began in place before it failed
+	smallStaged bool           // stage a small checkpoint although inPlace is set
+	keep        bool           // hold the files open while values wait
+	whole       bool           // check the tensors that nobody reads, too
+	complete    bool           // every object of the program must get its values
+	renamed     map[int]string // stored nodes that Rename moved, and where to
+	partial     bool           // what an object of fixed layout has no place for is left behind
+	walker      *walker        // the program's objects, where complete
+	overwritten []read         // values that an earlier attempt left unusable
+	touched     []read         // values this attempt began in place before it failed
 }
 
 // replacements is how often a restore begins again because somebody writes over
@@ -77,7 +78,9 @@ func (l *loading) load(ctx context.Context, f *files) (*restoration, error) {
 		}
 	}
 	m := r.newMatching()
-	if len(l.options.Only) > 0 {
+	if l.options.Only != nil && len(l.options.Only) == 0 {
+		err = fmt.Errorf("ckpt: %s: the option Only names no object: name those to restore, or leave it nil for all", l.at.prefix)
+	} else if len(l.options.Only) > 0 {
 		r.only, err = newOnly(r.root, l.options.Only, l.at.prefix)
 	}
 	if err == nil {
@@ -130,9 +133,11 @@ func (l *loading) restoration(ctx context.Context, f *files, rd *bundle.Reader) 
 	if err != nil {
 		return nil, err
 	}
-	if err := rename(graph, l.options.Rename, l.at.prefix); err != nil {
+	renamed, err := rename(graph, l.options.Rename, l.at.prefix)
+	if err != nil {
 		return nil, err
 	}
+	l.renamed = renamed
 	r = newRestoration(l.c.top(), f, graph, l.options.SkipSlotVariables)
 	r.cast = l.options.Cast
 	return r, nil
@@ -166,13 +171,18 @@ func (l *loading) matchGraph(m *matching, rd *bundle.Reader) error {
 			return err
 		}
 	}
-	if l.partial {
-		m.parks = slices.DeleteFunc(m.parks, func(p parking) bool {
-			_, fixed := p.object.(fixedLayout)
-			return fixed
-		})
+	if !l.partial {
+		return nil
 	}
-	return nil
+	var lost []error
+	m.parks = slices.DeleteFunc(m.parks, func(p parking) bool {
+		_, fixed := p.object.(fixedLayout)
+		if to, renamed := l.renamed[p.node]; fixed && renamed {
+			lost = append(lost, fmt.Errorf("ckpt: %s: the option Rename: the program has no object %q, and what holds it will get none: nothing was restored: %w", l.at.prefix, to, ErrMismatch))
+		}
+		return fixed
+	})
+	return errors.Join(lost...)
 }
 
 // bring reads what was matched, and sees to it that what waits finds the same

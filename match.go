@@ -15,6 +15,7 @@ type matching struct {
 	newer map[Trackable]bool // objects without a mark that a later restore reaches in this call
 
 	queue    []pair
+	growing  []pair // those that may make children, once all others are matched
 	live     []edge // children of the object at hand
 	nodes    []int  // journal: nodes this round bound
 	marks    []oldMark
@@ -128,13 +129,22 @@ func (m *matching) add(node int, object Trackable) {
 }
 
 func (m *matching) drain() {
-	for i := 0; i < len(m.queue) && m.failed == nil; i++ {
-		next := m.queue[i]
-		m.gather(next.node, next.object)
-		m.children(next.node, next.object)
-		m.slotVariables(next.node)
+	for {
+		for i := 0; i < len(m.queue) && m.failed == nil; i++ {
+			next := m.queue[i]
+			m.gather(next.node, next.object)
+			m.children(next.node, next.object, false)
+			m.slotVariables(next.node)
+		}
+		m.queue = m.queue[:0]
+		if len(m.growing) == 0 || m.failed != nil {
+			m.growing = nil
+			return
+		}
+		next := m.growing[0]
+		m.growing = m.growing[1:]
+		m.children(next.node, next.object, true)
 	}
-	m.queue = m.queue[:0]
 }
 
 // gather notes what an object reads (TensorFlow's gather_ops_or_named_saveables).
@@ -187,8 +197,9 @@ func (m *matching) gather(node int, object Trackable) {
 	}
 }
 
-// children matches an object's children by name.
-func (m *matching) children(node int, object Trackable) {
+// children matches an object's children by name. Those that the object has to make
+// come when all others are matched, which may be the same.
+func (m *matching) children(node int, object Trackable, grow bool) {
 	stored := m.r.graph.Nodes[node].Children
 	if len(stored) == 0 {
 		return
@@ -201,12 +212,18 @@ func (m *matching) children(node int, object Trackable) {
 		}
 		m.live = append(m.live, edge{name, child})
 	}
-	m.live = append(m.live, m.grow(node, object)...)
+	later := !grow && m.growable(object)
+	if later {
+		m.growing = append(m.growing, pair{node, object})
+	} else {
+		m.live = append(m.live, m.grow(node, object)...)
+	}
 	find := finder{edges: m.live}
 	for _, e := range stored {
 		child := find.child(e.Name)
 		old := m.r.bound[e.Node]
 		switch {
+		case child == nil && later:
 		case child == nil && old == nil && m.r.graph.Nodes[e.Node].MayHaveValues():
 			m.parks = append(m.parks, parking{object, e.Name, e.Node})
 		case child != nil && m.bind(e.Node, child):

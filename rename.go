@@ -79,10 +79,10 @@ type renaming struct {
 
 // rename moves edges of a stored graph as RestoreOptions.Rename says. Old paths
 // are those of the file; new ones those of the program, which other entries may
-// have led to. prefix is for messages.
-func rename(graph *objectgraph.Graph, paths map[string]string, prefix string) error {
+// have led to. prefix is for messages. It gives the nodes that moved, and where to.
+func rename(graph *objectgraph.Graph, paths map[string]string, prefix string) (moved map[int]string, err error) {
 	if len(paths) == 0 {
-		return nil
+		return nil, nil
 	}
 	var list []renaming
 	var errs []error
@@ -95,13 +95,17 @@ func rename(graph *objectgraph.Graph, paths map[string]string, prefix string) er
 		}
 	}
 	if len(errs) > 0 {
-		return errors.Join(errs...)
+		return nil, errors.Join(errs...)
 	}
 	if err := moveEdges(graph, list); err != nil {
-		return fmt.Errorf("ckpt: %s: the option Rename: %w, nothing was restored", prefix, err)
+		return nil, fmt.Errorf("ckpt: %s: the option Rename: %w, nothing was restored", prefix, err)
 	}
 	graph.SetHasValues()
-	return nil
+	moved = make(map[int]string)
+	for _, r := range list {
+		moved[r.node] = r.to
+	}
+	return moved, nil
 }
 
 // resolveRename finds what an entry is about; skip says that the file has the

@@ -232,6 +232,9 @@ func (r *restoration) appeared() ([]start, error) {
 			starts = append(starts, start{position{r, node}, object})
 		}
 	}
+	if len(r.parks) > 0 {
+		r.refresh()
+	}
 	byObject := make(map[Trackable][]parking)
 	for _, p := range r.parks {
 		if r.bound[p.node] == nil {
@@ -256,6 +259,27 @@ func (r *restoration) appeared() ([]start, error) {
 	}
 	slices.SortFunc(starts, func(a, b start) int { return cmp.Compare(a.p.node, b.p.node) })
 	return starts, nil
+}
+
+// refresh lists the children of all objects: values of maps, which have no address,
+// are worked on in copies that are made then.
+func (r *restoration) refresh() {
+	seen := map[Trackable]bool{r.root.object: true}
+	queue := []Trackable{r.root.object}
+	add := func(child Trackable) {
+		if !absent(child) && !seen[child] {
+			seen[child] = true
+			queue = append(queue, child)
+		}
+	}
+	for _, e := range r.root.attached() {
+		add(e.child)
+	}
+	for ; len(queue) > 0; queue = queue[1:] {
+		for _, child := range queue[0].Children() {
+			add(child)
+		}
+	}
 }
 
 // expected lists the objects of a walk that a restore is to set: all, or all but

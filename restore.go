@@ -27,8 +27,9 @@ type RestoreOptions struct {
 	// model/encoder, with names escaped as in keys. Status and errors then speak of
 	// the new names. An old path that the checkpoint does not have is an error
 	// (ErrMismatch), unless it has the new one already; so is a new path that would
-	// be there twice. A name-based checkpoint has no paths: errors.ErrUnsupported.
-	// TensorFlow has no such option.
+	// be there twice. Two names that are swapped are swapped in whatever is restored:
+	// nothing tells what was saved since. A name-based checkpoint has no paths:
+	// errors.ErrUnsupported. TensorFlow has no such option.
 	Rename map[string]string
 	// Cast takes stored numbers for those of another dtype: floats for floats of
 	// any other size, rounded to the nearest, and integers for integers or floats
@@ -41,7 +42,7 @@ type RestoreOptions struct {
 	// and leaves everything else alone, the save counter too: it counts neither as
 	// missing nor as unused. Paths are those of the program, in the forms of Rename;
 	// one that leads to no object now is an error. Slot variables are part of their
-	// optimizer. Nil is everything.
+	// optimizer. Nil is everything; a list of none is an error.
 	Only []string
 }
 

@@ -28,7 +28,9 @@ type ResumeOptions struct {
 	// SkipSlotVariables leaves the slot variables of optimizers alone.
 	SkipSlotVariables bool
 	// Rename is for objects that moved or changed names: see RestoreOptions.Rename.
-	// It may stay when the program saves under the new names.
+	// It may stay when the program saves under the new names, unless names are swapped:
+	// then it must go after the first save. A new name that no tracked struct has a
+	// field for is an error, also with AllowPartial.
 	Rename map[string]string
 	// Cast takes numbers of another dtype: see RestoreOptions.Cast.
 	Cast bool

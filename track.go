@@ -58,6 +58,7 @@ func Track(target any) *Struct {
 type Struct struct {
 	mark
 	children []func() edge
+	pointer  reflect.Value // to what is tracked; the zero Value of a field that is a struct
 }
 
 // Children yields the fields in order.
@@ -91,11 +92,16 @@ func (t *tracker) object(pointer reflect.Value, path string) *Struct {
 	if s := t.objects[key]; s != nil {
 		return s
 	}
-	s := new(Struct)
+	s := &Struct{pointer: pointer}
 	t.objects[key] = s
 	elem := pointer.Elem()
 	t.fill(s, where{get: func() reflect.Value { return elem }}, elem.Type(), path)
 	return s
+}
+
+// known is the object of a pointer that has one already, or nil.
+func (t *tracker) known(pointer reflect.Value) *Struct {
+	return t.objects[structKey{pointer.UnsafePointer(), pointer.Type()}]
 }
 
 // where is a place in the program's memory, which may move when a slice grows or

@@ -55,7 +55,7 @@ func (l *listOf) Children() iter.Seq2[string, Trackable] {
 }
 
 // grow adds the stored elements behind the last one.
-func (l *listOf) grow(stored map[string]int) *growth {
+func (l *listOf) grow(stored map[string]int, bound func(node int) Trackable) *growth {
 	elem := l.of.Elem()
 	if l.of.Kind() != reflect.Slice || !canMake(elem) {
 		return nil
@@ -63,15 +63,22 @@ func (l *listOf) grow(stored map[string]int) *growth {
 	g := new(growth)
 	first := l.length()
 	next := first
-	var pointers []reflect.Value
+	var news []reflect.Value
+	var p pointers
+	if kindOf(elem) == pointerField {
+		p = pointers{tracker: l.tracker, of: elem.Elem(), bound: bound}
+		g.shared = make(map[string]bool)
+	}
 	for ; ; next++ {
 		name := strconv.Itoa(next)
-		if _, ok := stored[name]; !ok {
+		node, ok := stored[name]
+		if !ok {
 			break
 		}
 		if kindOf(elem) == pointerField {
-			p := reflect.New(elem.Elem())
-			pointers = append(pointers, p)
+			p, shared := p.to(node)
+			g.shared[name] = shared
+			news = append(news, p)
 			g.edges = append(g.edges, edge{name, l.tracker.object(p, join(l.path, name))})
 			continue
 		}
@@ -86,7 +93,7 @@ func (l *listOf) grow(stored map[string]int) *growth {
 		old = reflect.ValueOf(live.Interface())
 		length := max(next, live.Len()) // a newer restore may have made more
 		long := reflect.MakeSlice(l.of, length, length)
-		for i, p := range pointers {
+		for i, p := range news {
 			long.Index(first + i).Set(p)
 		}
 		reflect.Copy(long, live)

@@ -71,7 +71,7 @@ func (m *mapOf) changed(key string, v *mapValue) {
 }
 
 // grow adds the stored keys that the map lacks.
-func (m *mapOf) grow(stored map[string]int) *growth {
+func (m *mapOf) grow(stored map[string]int, bound func(node int) Trackable) *growth {
 	g := new(growth)
 	live := m.where.get()
 	elem := m.of.Elem()
@@ -79,6 +79,11 @@ func (m *mapOf) grow(stored map[string]int) *growth {
 		return nil
 	}
 	var made []string
+	var p pointers
+	if kindOf(elem) == pointerField {
+		p = pointers{tracker: m.tracker, of: elem.Elem(), bound: bound}
+		g.shared = make(map[string]bool)
+	}
 	for _, key := range slices.Sorted(maps.Keys(stored)) {
 		if live.IsValid() && live.MapIndex(m.key(key)).IsValid() {
 			continue
@@ -88,7 +93,9 @@ func (m *mapOf) grow(stored map[string]int) *growth {
 			v.growing = true
 			v.copy.SetZero()
 			if kindOf(elem) == pointerField {
-				v.copy.Set(reflect.New(elem.Elem()))
+				to, shared := p.to(stored[key])
+				v.copy.Set(to)
+				g.shared[key] = shared
 			}
 		}
 		made = append(made, key)
