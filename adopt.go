@@ -156,3 +156,26 @@ func (m *Manager) managed(name string, seconds float64) Managed {
 	c.Step, c.StepKnown = number, own && m.schedule.step == nil
 	return c
 }
+
+// hintAdoption tells of checkpoints that nobody looks after any more, because the
+// state file that may have listed them is damaged.
+func (a *attempts) hintAdoption(ctx context.Context) {
+	var c *CorruptError
+	if a.m.adopts != AdoptListed || !errors.As(a.resumed.State, &c) || c.Kind == KindUnreadable { // which is read again
+		return
+	}
+	files, _, err := a.m.dir.scan(ctx, a.m.name)
+	if err != nil {
+		return
+	}
+	n := 0
+	for _, f := range files {
+		if f.own && !a.m.lists(f.name) {
+			n++
+		}
+	}
+	if n > 0 {
+		a.m.log.Warn("the next save replaces the state file, and retention does not know these checkpoints: ManagerOptions.Adopt, AdoptAll, has it look after them", "directory", a.m.dir.dir, "checkpoints", n)
+		a.resumed.State = fmt.Errorf("%w (checkpoints that retention does not know then: %d; it does if ManagerOptions.Adopt is AdoptAll)", a.resumed.State, n)
+	}
+}

@@ -83,6 +83,9 @@ func (c *Checkpoint) ready(ctx context.Context, o *SaveOptions) (turn, error) {
 	if o.Busy < BusyWait || o.Busy > BusyReplace {
 		return never, fmt.Errorf("ckpt: SaveOptions.Busy is %d; it must be BusyWait, BusySkip or BusyReplace", o.Busy)
 	}
+	if !o.Background && (o.Busy != BusyWait || o.Done != nil) {
+		return never, errors.New("ckpt: SaveOptions.Busy and Done are for saves in the background: set Background, too, or leave them out")
+	}
 	if !o.Background || o.Busy == BusyWait {
 		return alone, c.land(ctx)
 	}

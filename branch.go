@@ -43,10 +43,29 @@ func (m *Manager) listed(at place) int {
 	return -1
 }
 
+// refusals are the checkpoints that were refused, by name in the Manager's directory.
+type refusals struct {
+	damaged    map[string]bool
+	unreadable map[string]bool // they may be good
+}
+
+func newRefusals() refusals { return refusals{make(map[string]bool), make(map[string]bool)} }
+
+// forget is for a checkpoint that is being replaced.
+func (r *refusals) forget(name string) {
+	delete(r.damaged, name)
+	delete(r.unreadable, name)
+}
+
 // refused notes that a checkpoint is damaged, whether the list has it yet or not.
 // What only cannot be read now, or not by this version, may be good.
 func (a *attempts) refused(at place, p *CorruptError) {
-	if name, ok := a.m.inside(at); ok && p.Kind != KindUnreadable && p.Kind != KindUnsupported {
+	name, ok := a.m.inside(at)
+	switch {
+	case !ok:
+	case p.Kind == KindUnreadable || p.Kind == KindUnsupported:
+		a.unreadable[name] = true
+	default:
 		a.damaged[name] = true
 	}
 }

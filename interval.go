@@ -20,10 +20,32 @@ import (
 // counts as taking one. What failed was not taken and is due again, in the
 // background, too, where TensorFlow counts it all the same.
 func (m *Manager) SaveIfDue(ctx context.Context, o *SaveOptions) (string, error) {
-	if !m.closed && !m.schedule.due(m.moment()) {
+	now := m.moment()
+	if !m.closed && !m.schedule.due(now) {
 		return "", nil
 	}
+	m.warnGrid(now)
 	return m.Save(ctx, o)
+}
+
+// warnGrid tells once that SaveIfDue, called after every step, saves at none that
+// KeepEverySteps keeps, because it counts its intervals from another step.
+func (m *Manager) warnGrid(now moment) {
+	every, interval := m.rules.KeepEverySteps, m.schedule.steps
+	if m.warnedGrid || every == 0 || interval == 0 || m.schedule.timed() || now.step%gcd(every, interval) == 0 {
+		return
+	}
+	m.warnedGrid = true
+	m.log.Warn("KeepEverySteps keeps nothing: intervals count from a step that no multiple of it follows; see ManagerOptions.LastStep",
+		"directory", m.dir.dir, "step", now.step, "interval", interval, "KeepEverySteps", every)
+}
+
+// gcd is the greatest common divisor of two positive numbers.
+func gcd(a, b int64) int64 {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
 }
 
 // moment is where a program is.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -40,8 +41,13 @@ func (m *Manager) prepare(ctx context.Context) {
 // next save to report.
 func (m *Manager) clean(ctx context.Context) {
 	removed, err := bundle.CleanFolder(ctx, m.dir.bucket, m.dir.base, m.owns)
+	files := make(map[string]int) // most were never published, or had a second name
 	for _, name := range removed {
-		m.log.Info("removed what an interrupted save left", "file", name)
+		prefix := trimFileSuffix(name)
+		files[prefix[max(0, strings.LastIndex(prefix, m.name+"-")):]]++
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		m.log.Info("removed what an interrupted save or removal left", "checkpoint", name, "files", files[name])
 	}
 	for _, err := range [...]error{err, m.cleanOwn(ctx), m.cleanMetadata(ctx)} {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errors.ErrUnsupported) {

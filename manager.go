@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -106,8 +107,11 @@ type Manager struct {
 	parent string // file name of what was restored
 
 	// What Resume found out about checkpoints of the directory, by name.
-	damaged  map[string]bool
+	refusals refusals
 	branches branches
+
+	warned     map[string]bool // metrics of KeepBest
+	warnedGrid bool            // that KeepEverySteps and SaveIfDue never meet
 
 	// marks are left by saves that died between writing a checkpoint and
 	// recording it; they go once the state file lists what they adopted.
@@ -184,6 +188,10 @@ func (o *ManagerOptions) check() error {
 		return fmt.Errorf("ckpt: Adopt is %d; it must be AdoptListed, AdoptNone or AdoptAll", o.Adopt)
 	case len(o.Name) != len(baseName(o.Name)):
 		return fmt.Errorf("ckpt: the name %q holds a slash; folders belong into the directory", o.Name)
+	case strings.Contains(o.Name, "\x00"):
+		return fmt.Errorf("ckpt: the name %q holds a NUL byte, which no file's name can", o.Name)
+	case strings.HasPrefix(o.Name, ".ckpt-"):
+		return fmt.Errorf("ckpt: the name %q begins as this package calls files of its own; choose another", o.Name)
 	}
 	for _, b := range o.KeepBest {
 		if b.Metric == "" || b.Count < 1 {

@@ -138,7 +138,7 @@ func (m *Manager) finish(ctx context.Context, k *cut, at place, fresh bool, as M
 	if o.Background {
 		ctx = context.WithoutCancel(ctx) // the checkpoint is there: too late to cancel
 	}
-	delete(m.damaged, as.Name)
+	m.refusals.forget(as.Name)
 	m.branches.forget(as.Name)
 	m.enlist(as)
 	m.lastPreserved = below(m.lastPreserved, as.Time)

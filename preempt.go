@@ -139,7 +139,7 @@ func (p *Preemption) SaveIfPreempted(ctx context.Context, o *SaveOptions) (prefi
 	prefix = m.schedule.recent(m.moment())
 	if prefix == "" {
 		o = o.own()
-		o.Background = false
+		o.Background, o.Busy, o.Done = false, BusyWait, nil
 		prefix, err = m.Save(ctx, o)
 	}
 	if p.left = prefix != "" && err == nil; p.left {

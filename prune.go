@@ -84,7 +84,7 @@ func (m *Manager) judge(ctx context.Context, level Level) error {
 		return err
 	}
 	worst := ErrNoCheckpoint
-	a := &attempts{m: m, damaged: make(map[string]bool)}
+	a := &attempts{m: m, refusals: newRefusals()}
 	for i := len(m.list) - 1; i >= 0; i-- {
 		at := m.dir.at(m.list[i].Name)
 		v, err := verify(ctx, at, o, false)
@@ -92,7 +92,7 @@ func (m *Manager) judge(ctx context.Context, level Level) error {
 			return err
 		}
 		if v.OK() {
-			m.damaged = a.damaged
+			m.refusals = a.refusals
 			return nil
 		}
 		p := v.Problems[0]

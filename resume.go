@@ -148,16 +148,20 @@ func (m *Manager) resume(ctx context.Context, o *ResumeOptions) (*Resumed, error
 	if o.Prefix != "" && o.From != "" {
 		return nil, errors.New("ckpt: ResumeOptions.Prefix and From exclude each other: Prefix says which checkpoint, From where to look if the Manager's directory has none")
 	}
-	a := &attempts{m: m, o: o, resumed: new(Resumed), damaged: make(map[string]bool)}
+	a := &attempts{m: m, o: o, resumed: new(Resumed), refusals: newRefusals()}
 	if o.Prefix != "" {
 		return a.chosen(ctx)
 	}
 	own := m.dir.candidates(ctx, m.name, a.stateError)
-	if done, err := a.first(ctx, m.dir, own); done || err != nil || o.From == "" {
+	done, err := a.first(ctx, m.dir, own)
+	if done {
+		a.hintAdoption(ctx)
+	}
+	if done || err != nil || o.From == "" {
 		return a.resumed, err
 	}
 	d, from := o.from(ctx, a.stateError)
-	done, err := a.first(ctx, d, from)
+	done, err = a.first(ctx, d, from)
 	if err != nil {
 		return nil, err
 	}
@@ -173,11 +177,15 @@ type attempts struct {
 	o           *ResumeOptions
 	resumed     *Resumed
 	overwritten []read
-	damaged     map[string]bool // by name in the Manager's directory
+	refusals
 }
 
 func (a *attempts) stateError(err error) {
 	a.resumed.State = err
+	if known := a.m.stateErr; known != nil && known.Error() == err.Error() {
+		a.m.log.Info("looking at the files instead of the state file") // the log has the error
+		return
+	}
 	a.m.log.Warn("the state file cannot be used; looking at the files instead", "error", err)
 }
 
@@ -219,7 +227,7 @@ func (a *attempts) try(ctx context.Context, c candidate) (*Refusal, error) {
 	if err == nil {
 		a.resumed.Prefix, a.resumed.Status = c.at.prefix, status
 		a.m.restored(c.at)
-		a.m.damaged, a.m.branches = a.damaged, branches{}
+		a.m.refusals, a.m.branches = a.refusals, branches{}
 		return nil, nil
 	}
 	a.overwritten = append(a.overwritten, l.touched...)
@@ -280,71 +288,4 @@ func allRefused(dir string, refused []*Refusal) error {
 // the first may be taken for nothing to restore.
 func isGone(p *CorruptError) bool {
 	return p.Kind == KindMissing && strings.HasSuffix(p.File, ".index")
-}
-
-// candidate is a checkpoint worth trying.
-type candidate struct {
-	at      place
-	foreign bool // found by looking, not by this manager's name
-}
-
-// candidates yields the checkpoints of a directory, the likeliest first: the
-// state file's latest, its others from the newest to the oldest, what a scan
-// finds. It looks no further than asked. name is that of the manager whose
-// checkpoints come first; "" means the one that the files suggest. warn hears
-// why a state file cannot be used.
-func (d *directory) candidates(ctx context.Context, name string, warn func(error)) iter.Seq2[candidate, error] {
-	return func(yield func(candidate, error) bool) {
-		seen := make(map[any]bool)
-		try := func(c candidate) bool {
-			id := c.at.identityOf()
-			if seen[id] {
-				return true
-			}
-			seen[id] = true
-			return yield(c, nil)
-		}
-		state, err := d.readState(ctx)
-		switch {
-		case err == nil:
-			listed := make(map[string]bool) // a hostile file repeats a path a million times
-			for i := len(state.All); i >= 0; i-- {
-				stored := state.Latest
-				if i < len(state.All) {
-					stored = state.All[i]
-				}
-				if listed[stored] {
-					continue
-				}
-				listed[stored] = true
-				if at, _ := d.resolve(ctx, stored); stored != "" && !try(candidate{at: at}) {
-					return
-				}
-			}
-		case !errors.Is(err, ErrNoCheckpoint):
-			warn(err)
-		}
-		anyName := name == ""
-		if anyName && state != nil {
-			name = stemOf(lastElement(state.Latest))
-		}
-		scanned, _, err := d.scan(ctx, name)
-		if err != nil {
-			yield(candidate{}, fmt.Errorf("ckpt: directory %s: %w", d.dir, err))
-			return
-		}
-		for _, f := range scanned {
-			if !try(candidate{at: d.at(f.name), foreign: !f.own}) {
-				return
-			}
-		}
-		if !anyName || len(seen) > 0 {
-			return
-		}
-		for _, old := range d.oldFormat(ctx) {
-			if !try(candidate{at: d.at(old), foreign: true}) {
-				return
-			}
-		}
-	}
 }

@@ -41,12 +41,13 @@ type Managed struct {
 	Pinned      bool // stays whatever the rules say
 	InUse       bool // read or waited for by this process: not to be removed now
 	Damaged     bool // refused by Resume
+	Unreadable  bool // refused by Resume because it could not be read then: it may be good
 	OtherBranch bool // newer than the checkpoint that this run chose to go on from
 	Foreign     bool // listed, but not of the Manager's name
 }
 
 // counts tells whether a checkpoint is one of those that rules count.
-func (c *Managed) counts() bool { return !c.Damaged && !c.OtherBranch }
+func (c *Managed) counts() bool { return !c.Damaged && !c.Unreadable && !c.OtherBranch }
 
 // Action is what retention does with a checkpoint.
 type Action int
@@ -82,9 +83,9 @@ type Verdict struct {
 // verdict for each checkpoint, in the same order; last is the time stamp of the
 // one that KeepEvery preserved last, lastPreserved if it preserves none.
 //
-// Damaged ones and those on another branch are not counted, whatever the rule.
-// The damaged are removed once the list has a newer one that is not; those on
-// another branch stay. KeepEvery is asked about those that are not among the
+// Damaged and unreadable ones and those on another branch are not counted, whatever
+// the rule. The damaged are removed once the list has a newer one that is not; the
+// unreadable once it has MaxToKeep newer ones; those on another branch stay. KeepEvery is asked about those that are not among the
 // newest; as in TensorFlow, what it preserves is looked after no longer. A
 // checkpoint whose step or metrics are not known is kept by the rules that
 // would have to know them.
@@ -116,6 +117,9 @@ func Retain(list []Managed, r Retention, lastPreserved float64) (verdicts []Verd
 			v.Reasons = r.reasons(c, newest, keep, best[i])
 			if c.Damaged && i > newestGood {
 				v.Reasons = append(v.Reasons, "damaged, but nothing good was saved since")
+			}
+			if c.Unreadable && !c.Damaged && counted < keep {
+				v.Reasons = append(v.Reasons, fmt.Sprintf("could not be read, but may be good, and fewer than %d were saved since", keep))
 			}
 			v.settle(keep)
 		}

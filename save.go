@@ -54,7 +54,7 @@ type SaveOptions struct {
 	Background bool
 	// Busy says what a background save does while another one is being written:
 	// wait for it, skip, or replace the one that waits. TensorFlow waits. Saves
-	// in the foreground wait always.
+	// in the foreground wait always; anything else is an error for them.
 	Busy Busy
 	// Metadata is what is to be known about the checkpoint, written beside it as
 	// <prefix>.meta.json before the checkpoint can be seen. Nil, or one that says
@@ -67,7 +67,7 @@ type SaveOptions struct {
 	// wrote, and must not save, restore, wait or close. AfterWrite runs in
 	// that goroutine, too. Those of several saves are called one after the other,
 	// in the order of the saves; one that was replaced (BusyReplace) hears
-	// ErrReplaced.
+	// ErrReplaced. A save in the foreground tells its caller: with Done it is an error.
 	Done func(prefix string, err error)
 }
 

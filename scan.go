@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -128,4 +130,71 @@ func boolFirst(first bool) int {
 		return -1
 	}
 	return 1
+}
+
+// candidate is a checkpoint worth trying.
+type candidate struct {
+	at      place
+	foreign bool // found by looking, not by this manager's name
+}
+
+// candidates yields the checkpoints of a directory, the likeliest first: the
+// state file's latest, its others from the newest to the oldest, what a scan
+// finds. It looks no further than asked. name is that of the manager whose
+// checkpoints come first; "" means the one that the files suggest. warn hears
+// why a state file cannot be used.
+func (d *directory) candidates(ctx context.Context, name string, warn func(error)) iter.Seq2[candidate, error] {
+	return func(yield func(candidate, error) bool) {
+		seen := make(map[any]bool)
+		try := func(c candidate) bool {
+			id := c.at.identityOf()
+			if seen[id] {
+				return true
+			}
+			seen[id] = true
+			return yield(c, nil)
+		}
+		state, err := d.readState(ctx)
+		switch {
+		case err == nil:
+			listed := make(map[string]bool) // a hostile file repeats a path a million times
+			for i := len(state.All); i >= 0; i-- {
+				stored := state.Latest
+				if i < len(state.All) {
+					stored = state.All[i]
+				}
+				if listed[stored] {
+					continue
+				}
+				listed[stored] = true
+				if at, _ := d.resolve(ctx, stored); stored != "" && !try(candidate{at: at}) {
+					return
+				}
+			}
+		case !errors.Is(err, ErrNoCheckpoint):
+			warn(err)
+		}
+		anyName := name == ""
+		if anyName && state != nil {
+			name = stemOf(lastElement(state.Latest))
+		}
+		scanned, _, err := d.scan(ctx, name)
+		if err != nil {
+			yield(candidate{}, fmt.Errorf("ckpt: directory %s: %w", d.dir, err))
+			return
+		}
+		for _, f := range scanned {
+			if !try(candidate{at: d.at(f.name), foreign: !f.own}) {
+				return
+			}
+		}
+		if !anyName || len(seen) > 0 {
+			return
+		}
+		for _, old := range d.oldFormat(ctx) {
+			if !try(candidate{at: d.at(old), foreign: true}) {
+				return
+			}
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"slices"
 
 	"github.com/ckpt-go/ckpt/bundle"
 )
@@ -43,7 +44,7 @@ func (m *Manager) ask(pins bool) (verdicts []Verdict, last float64) {
 	for i, c := range m.list {
 		c.Pinned = c.Pinned && pins
 		c.InUse = inUse(m.dir.at(c.Name))
-		c.Damaged = m.damaged[c.Name]
+		c.Damaged, c.Unreadable = m.refusals.damaged[c.Name], m.refusals.unreadable[c.Name]
 		if other, said := m.branches.other[c.Name]; said {
 			c.OtherBranch = other
 		}
@@ -59,6 +60,7 @@ func (m *Manager) sweep(ctx context.Context) error {
 	m.stays = nil
 	m.noteBranches(ctx)
 	verdicts, last := m.plan(ctx)
+	m.warnMetrics(verdicts)
 	var kept []Managed
 	since := len(verdicts) // where in kept those begin that were saved after what is kept for good now
 	for i, v := range verdicts {
@@ -83,6 +85,24 @@ func (m *Manager) sweep(ctx context.Context) error {
 	m.list, m.lastPreserved = kept, last
 	m.show()
 	return m.writeState(ctx)
+}
+
+// warnMetrics tells once that a checkpoint goes although KeepBest may have been meant
+// to keep it: none has its metric, which may have a typing error in it.
+func (m *Manager) warnMetrics(verdicts []Verdict) {
+	if !slices.ContainsFunc(verdicts, func(v Verdict) bool { return v.Action == ActionRemove }) {
+		return
+	}
+	for _, b := range m.rules.KeepBest {
+		if m.warned[b.Metric] || slices.ContainsFunc(verdicts, func(v Verdict) bool { _, has := v.Metrics[b.Metric]; return has }) {
+			continue
+		}
+		if m.warned == nil {
+			m.warned = make(map[string]bool)
+		}
+		m.warned[b.Metric] = true
+		m.log.Warn("KeepBest keeps nothing: no checkpoint has this metric in its metadata", "directory", m.dir.dir, "metric", b.Metric)
+	}
 }
 
 // below is the time stamp of what KeepEvery preserved last, below that of a
