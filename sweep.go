@@ -107,9 +107,10 @@ func (m *Manager) warnMetrics(verdicts []Verdict) {
 
 // below is the time stamp of what KeepEvery preserved last, below that of a
 // checkpoint saved since. It differs where the clock went back: then a later run would
-// take the checkpoint for one that is kept for good, and forget it.
+// take the checkpoint for one that is kept for good, and forget it. Equal ones it
+// leaves, as TensorFlow does, whose file this is.
 func below(last, saved float64) float64 {
-	if saved <= last {
+	if saved < last {
 		return saved - 1
 	}
 	return last
