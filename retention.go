@@ -85,10 +85,10 @@ type Verdict struct {
 //
 // Damaged and unreadable ones and those on another branch are not counted, whatever
 // the rule. The damaged are removed once the list has a newer one that is not; the
-// unreadable once it has MaxToKeep newer ones; those on another branch stay. KeepEvery is asked about those that are not among the
-// newest; as in TensorFlow, what it preserves is looked after no longer. A
-// checkpoint whose step or metrics are not known is kept by the rules that
-// would have to know them.
+// unreadable once it has MaxToKeep newer ones; those on another branch stay.
+// KeepEvery is asked about those that are not among the newest; as in TensorFlow,
+// what it preserves is looked after no longer. A checkpoint whose step or metrics
+// are not known is kept by the rules that would have to know them.
 func Retain(list []Managed, r Retention, lastPreserved float64) (verdicts []Verdict, last float64) {
 	keep := cmp.Or(r.MaxToKeep, defaultMaxToKeep)
 	last = lastPreserved
