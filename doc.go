@@ -134,7 +134,8 @@
 //     Reader.KeyOf of a full name that several variables have; TensorFlow takes
 //     the last.
 //   - NewState makes paths relative to the directory once, TensorFlow twice.
-//   - A Manager keeps its list when the clock went back, or when the state file
+//   - A Manager keeps its list when the clock went back, putting
+//     last_preserved_timestamp below the listed times, or when the state file
 //     has fewer time stamps than paths; TensorFlow forgets checkpoints then.
 //   - Manager.Resume passes damaged checkpoints over and needs no state file. A
 //     state file that does not parse is an error, not "no checkpoint"; one with

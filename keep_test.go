@@ -272,6 +272,14 @@ func TestClockBackKeepsList(t *testing.T) {
 				t.Errorf("MaxToKeep %d, KeepEvery %v: after the save at %d: got %q, want %q; state %+v", o.MaxToKeep, o.KeepEvery, seconds, got, want, s)
 			}
 		}
+		// Between two runs, and then it goes on.
+		c.seconds = 1000
+		m = newManager(t, p.Checkpoint, "", &o)
+		c.seconds = 1010
+		saveSteps(t, p, m, 100)
+		if got, want := newManager(t, newProgram().Checkpoint, "", &o).Checkpoints(), m.Checkpoints(); !slices.Equal(got, want) {
+			t.Errorf("MaxToKeep %d, KeepEvery %v: between runs: got %q, want %q; state %+v", o.MaxToKeep, o.KeepEvery, got, want, readState(t, "", b))
+		}
 	}
 }
 

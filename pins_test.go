@@ -179,6 +179,26 @@ func TestPinBesideRetention(t *testing.T) {
 	})
 }
 
+// TestPinDuringRetention pins a checkpoint while retention removes another one, and
+// would have removed it next.
+func TestPinDuringRetention(t *testing.T) {
+	h := &hooked{Bucket: newMem()}
+	p := newProgram()
+	saveSteps(t, p, newManager(t, p.Checkpoint, "", &ckpt.ManagerOptions{Bucket: h}), 1, 2)
+	m := newManager(t, p.Checkpoint, "", &ckpt.ManagerOptions{MaxToKeep: 1, Bucket: h})
+	h.before = map[string]func(){"remove ckpt-1.index": func() {
+		if err := ckpt.UpdateMetadata(t.Context(), "ckpt-2", func(m *ckpt.Metadata) { m.Pinned = true }, &ckpt.OpenOptions{Bucket: h}); err != nil {
+			t.Fatal(err)
+		}
+	}}
+	saveSteps(t, p, m, 3)
+	wantHere(t, h, false, "ckpt-1")
+	wantHere(t, h, true, "ckpt-2")
+	if got, want := m.Checkpoints(), []string{"ckpt-2", "ckpt-3"}; !slices.Equal(got, want) {
+		t.Errorf("Checkpoints: got %q, want %q", got, want)
+	}
+}
+
 // TestUpdatesAtOnce has two updates of one checkpoint wait for each other: neither
 // is lost, not even that which notes a branch.
 func TestUpdatesAtOnce(t *testing.T) {

@@ -31,7 +31,6 @@ var differentialDeviations = map[string]string{
 	"same child":    "NewRooted compares objects; TensorFlow compares variables and lists by value, which fails for more than one element",
 	"gone":          "the checks of a status look at the objects of now; TensorFlow's also at those they have seen before, for as long as these are not collected",
 	"no file":       "what gets no value from a checkpoint needs no file of it when it appears late, such as an object with none, or one that a newer restore serves; TensorFlow opens it all the same",
-	"index":         "data files whose index somebody else took away stay; TensorFlow's manager removes them with the checkpoint",
 	"taken over":    "a restore of the same objects takes the place of one that still waits, whose status speaks of the later one then; TensorFlow keeps both",
 	"fill":          "a slot variable that a SlotOwner makes takes what waits for it when RestoreStatus.Fill is called; there is no status of what a Manager's RestoreOrInitialize left waiting",
 	"no owner":      "a restored object that is no optimizer and has slots waiting is passed over; TensorFlow fails if it appears after the variable",

@@ -20,7 +20,7 @@ var differentialPrograms = []struct {
 	name, deviation string
 	operations      string
 }{
-	{"an index that somebody took away", "index", `
+	{"an index that somebody took away", "", `
 {"op":"variable","id":1,"dtype":"float32","shape":[0,2],"fill":20,"name":"kernel"}
 {"op":"node","id":2,"class":"auto"}
 {"op":"checkpoint","id":9,"root":2,"objects":[["root_",1],["ünï",2]]}

@@ -97,9 +97,6 @@ func (r *runner) managerSave(op *operation) error {
 		return errSkip // see "due" of differentialDeviations
 	}
 	r.excuseManager(filepath.Base(m.Directory()))
-	if strings.Contains(r.removed, ".index") {
-		r.excuse("index")
-	}
 	before := m.Checkpoint().SaveCounter()
 	var path string
 	var err error
