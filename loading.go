@@ -1,7 +1,6 @@
 package ckpt
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -304,33 +303,4 @@ func readGraph(ctx context.Context, rd *bundle.Reader, at place) (*objectgraph.G
 
 func noGraph(at place, what string) error {
 	return fmt.Errorf("ckpt: %s has no object graph (no %s key): %s: %w", at.prefix, graphKey, what, errors.ErrUnsupported)
-}
-
-// adopt keeps a restoration for as long as something of it waits. One whose
-// graph is the same replaces its predecessor wholly.
-func (c *Checkpoint) adopt(r *restoration) {
-	kept := c.restores[:0]
-	var graph []byte
-	for _, old := range c.restores {
-		if old.closed || old.byName == nil && len(old.waiting()) == 0 {
-			continue
-		}
-		if old.byName != nil && r.byName != nil {
-			old.close() // whatever appears is offered to the new one first, and is its then
-			continue
-		}
-		if old.byName == nil && r.byName == nil && old.only == nil && r.only == nil && len(old.graph.Nodes) == len(r.graph.Nodes) && old.skipSlots == r.skipSlots {
-			if graph == nil {
-				graph = r.graph.Append(nil)
-			}
-			if bytes.Equal(graph, old.graph.Append(nil)) {
-				old.close()
-				old.next = r
-				continue
-			}
-		}
-		kept = append(kept, old)
-	}
-	clear(c.restores[len(kept):])
-	c.restores = append(kept, r)
 }

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,7 +48,7 @@ func TestSaveSystemCalls(t *testing.T) {
 		t.Skipf("strace does not work here: %v: %s", err, out)
 	}
 	var got []string
-	for line := range strings.Lines(string(readFile(t, log))) {
+	for _, line := range wholeLines(string(readFile(t, log))) {
 		if call := changeIn(line, dir); call != "" {
 			got = append(got, call)
 		}
@@ -65,6 +66,27 @@ func TestSaveSystemCalls(t *testing.T) {
 			t.Fatalf("step %d is %q, documented is %q; all:\n%s", i+1, g, w, strings.Join(got, "\n"))
 		}
 	}
+}
+
+// resumed is the second half of a call that another thread's came in between of.
+var resumed = regexp.MustCompile(`^(\d+) +<\.\.\. \w+ resumed>(.*)$`)
+
+// wholeLines joins the halves of such calls, in the order in which they ended.
+func wholeLines(log string) (lines []string) {
+	begun := make(map[string]string)
+	for line := range strings.Lines(log) {
+		line = strings.TrimSpace(line)
+		pid, _, _ := strings.Cut(line, " ")
+		if half, ok := strings.CutSuffix(line, "<unfinished ...>"); ok {
+			begun[pid] = strings.TrimSpace(half)
+			continue
+		}
+		if m := resumed.FindStringSubmatch(line); m != nil {
+			line = begun[m[1]] + m[2]
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 // changeIn is what a system call does to the folder, in the words of the
@@ -105,6 +127,18 @@ func changeIn(line, dir string) string {
 		call, last = "write", strings.TrimPrefix(open, dir+"/")
 	}
 	return fmt.Sprint(call, " ", tempID.ReplaceAllString(last, ".?.ckpt-tmp"))
+}
+
+// TestWholeLines is the reading of a log in which two threads speak at once.
+func TestWholeLines(t *testing.T) {
+	got := wholeLines("1 fsync(3</a/b> <unfinished ...>\n2  write(4</a/c>, \"\", 1) = 1\n1 <... fsync resumed>) = 0\n")
+	want := []string{`2  write(4</a/c>, "", 1) = 1`, "1 fsync(3</a/b>) = 0"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := changeIn(got[1], "/a"); got != "sync b" {
+		t.Errorf("got %q, want sync b", got)
+	}
 }
 
 // protocol is the first block of the document without numbers and remarks.

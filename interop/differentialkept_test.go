@@ -181,6 +181,30 @@ var differentialPrograms = []struct {
 {"op":"slot","id":19,"fill":16,"name":"m","parent":2,"object":1}
 {"op":"restore","id":20,"checkpoint":5,"from":11,"skip_slots":true}
 {"op":"check","id":21,"status":20}`},
+	{"values that wait below an object that was replaced", "", `
+{"op":"node","id":1,"class":"auto"}
+{"op":"variable","id":4,"dtype":"bool","fill":37,"name":"w:0"}
+{"op":"node","id":6,"class":"module"}
+{"op":"track","id":7,"name":"root_","parent":1,"child":6}
+{"op":"list","id":8}
+{"op":"track","id":9,"name":".ATTR","parent":6,"child":8}
+{"op":"variable","id":13,"dtype":"string","shape":[2],"fill":10,"name":"a_b"}
+{"op":"append","id":14,"parent":8,"child":13}
+{"op":"checkpoint","id":15,"objects":[["b",1],["root_",4]]}
+{"op":"save","id":23,"checkpoint":15,"prefix":"q/c"}
+{"op":"node","id":27,"class":"auto"}
+{"op":"variable","id":30,"dtype":"bool","name":"w:0"}
+{"op":"node","id":31,"class":"module"}
+{"op":"list","id":32}
+{"op":"track","id":33,"name":".ATTR","parent":31,"child":32}
+{"op":"optimizer","id":34,"class":"plain"}
+{"op":"variable","id":35,"dtype":"string","shape":[2],"name":"a_b"}
+{"op":"append","id":36,"parent":32,"child":35}
+{"op":"checkpoint","id":37,"objects":[["b",27],["root_",30]]}
+{"op":"restore","id":39,"checkpoint":37,"from":23}
+{"op":"track","id":42,"name":"b","parent":37,"child":34,"replace":true}
+{"op":"read","id":43,"checkpoint":37,"from":23}
+{"op":"track","id":46,"name":"root_","parent":27,"child":31}`},
 }
 
 func parseProgram(t *testing.T, text string) []operation {

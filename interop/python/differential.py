@@ -134,7 +134,7 @@ class Case:
                 lines.append("%d: %s" % (number, made.text.hex()))
             elif isinstance(made, Optimizer):
                 known = {id(o): n for n, o in self.objects.items()}
-                slots = ["%s of %d %s" % (name, known[of], shown(slot.value())) for (name, of), (slot, _) in made._slots_made.items()]
+                slots = ["%s of %d %s" % (name, known[of], shown(slot.value())) for (name, of), (slot, _) in made._slots_made.items() if of in known]
                 lines.append("%d: %s" % (number, ", ".join(sorted(slots))))
             elif number in self.counted:
                 counter = made._save_counter
