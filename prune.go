@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/internal/fault"
 )
 
@@ -23,7 +24,8 @@ type PruneOptions struct {
 // those it went by. Unlike the retention after a save it does not know that the
 // newest checkpoint is good: it looks, and damaged ones are not counted. If none is
 // good nothing is removed, which is ErrCorrupt, or ErrNoCheckpoint if there are
-// none; nor if KeepBest asks for a metric that no checkpoint has. What could not be
+// none; nor if KeepBest asks for a metric that no checkpoint has, or if the rules
+// would remove the state file's latest. KeepEvery is an error. What could not be
 // removed is an error after all else was done. It is refused while another process
 // saves into the directory, see Manager.
 func (m *Manager) Prune(ctx context.Context, o *PruneOptions) ([]Verdict, error) {
@@ -32,6 +34,9 @@ func (m *Manager) Prune(ctx context.Context, o *PruneOptions) ([]Verdict, error)
 	}
 	if m.closed {
 		return nil, fmt.Errorf("ckpt: the Manager of %s is closed", m.dir.dir)
+	}
+	if m.rules.KeepEvery > 0 {
+		return nil, errors.New("ckpt: Prune knows no KeepEvery, which goes by what was kept for good before; use KeepEverySteps or KeepBest")
 	}
 	if err := m.checkpoint.join(ctx); err != nil {
 		return nil, err
@@ -52,8 +57,11 @@ func (m *Manager) Prune(ctx context.Context, o *PruneOptions) ([]Verdict, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.checkMetrics(verdicts); err != nil || o.DryRun {
-		return verdicts, err
+	if err := errors.Join(m.checkMetrics(verdicts), m.checkLatest(verdicts)); err != nil {
+		return nil, err
+	}
+	if o.DryRun {
+		return verdicts, nil
 	}
 	if err := m.sweep(ctx); err != nil {
 		return verdicts, err
@@ -76,8 +84,18 @@ func (m *Manager) checkMetrics(verdicts []Verdict) error {
 	return nil
 }
 
-// judge looks for the newest good checkpoint of the list, and marks newer ones as
-// damaged.
+// checkLatest refuses to remove what the state file calls the latest.
+func (m *Manager) checkLatest(verdicts []Verdict) error {
+	for _, v := range verdicts {
+		if v.Action == ActionRemove && v.Name == m.latest {
+			return fmt.Errorf("ckpt: nothing is removed: the latest checkpoint by the state file of %s is %s, which the rules do not keep: keep more, or let a program save once", fault.Printable(m.dir.dir), fault.Printable(v.Name))
+		}
+	}
+	return nil
+}
+
+// judge looks for the newest good checkpoint of the list, and marks as damaged newer
+// ones, and all whose index is gone. Without a state file the good one is the latest.
 func (m *Manager) judge(ctx context.Context, level Level) error {
 	o, err := (&VerifyOptions{Level: level}).orDefault()
 	if err != nil {
@@ -85,21 +103,37 @@ func (m *Manager) judge(ctx context.Context, level Level) error {
 	}
 	worst := ErrNoCheckpoint
 	a := &attempts{m: m, refusals: newRefusals()}
+	good := ""
 	for i := len(m.list) - 1; i >= 0; i-- {
 		at := m.dir.at(m.list[i].Name)
+		if good != "" {
+			if there, err := bundle.Exists(ctx, at.bucket, at.name); err != nil {
+				return err
+			} else if !there {
+				a.damaged[m.list[i].Name] = true
+			}
+			continue
+		}
 		v, err := verify(ctx, at, o, false)
 		if err != nil {
 			return err
 		}
 		if v.OK() {
-			m.refusals = a.refusals
-			return nil
+			good = m.list[i].Name
+			continue
 		}
 		p := v.Problems[0]
 		a.refused(at, p)
 		if errors.Is(worst, ErrNoCheckpoint) && !isGone(p) {
 			worst = p
 		}
+	}
+	if good != "" {
+		if m.latest == "" {
+			m.latest = good
+		}
+		m.refusals = a.refusals
+		return nil
 	}
 	return fmt.Errorf("ckpt: nothing is removed: no checkpoint that %s lists is good: %w", fault.Printable(m.dir.dir), worst)
 }

@@ -100,3 +100,47 @@ func TestPruneRefused(t *testing.T) {
 		t.Error("a garbage state file: got no error")
 	}
 }
+
+// TestPruneLatest never takes what the state file calls the latest, and makes one of
+// the newest good one where there is no state file.
+func TestPruneLatest(t *testing.T) {
+	b := storagetest.NewFaulty(newMem())
+	prunable(t, b, &ckpt.ManagerOptions{MaxToKeep: 1})
+	state, err := ckpt.ReadState(t.Context(), "", &ckpt.FindOptions{Bucket: b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state.Latest = "ckpt-2" // somebody went back by hand
+	storagetest.Put(t, b, "checkpoint", string(state.AppendText(nil)))
+	m := newManager(t, ckpt.New(nil), "", &ckpt.ManagerOptions{Bucket: b, MaxToKeep: 1})
+	before := inBucket(t, b, "")
+	if _, err := m.Prune(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "ckpt-2") {
+		t.Errorf("got %v, want to hear of the latest", err)
+	}
+	if got := inBucket(t, b, ""); !slices.Equal(got, before) {
+		t.Errorf("files %q became %q", before, got)
+	}
+	if err := b.Remove(t.Context(), "checkpoint"); err != nil {
+		t.Fatal(err)
+	}
+	m = newManager(t, ckpt.New(nil), "", &ckpt.ManagerOptions{Bucket: b, MaxToKeep: 1, Adopt: ckpt.AdoptAll})
+	if _, err := m.Prune(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ckpt.Latest(t.Context(), "", &ckpt.FindOptions{Bucket: b}); err != nil || got != "ckpt-4" {
+		t.Errorf("latest: got %q, %v, want ckpt-4", got, err)
+	}
+}
+
+// TestPruneGone does not count checkpoints whose index somebody took away.
+func TestPruneGone(t *testing.T) {
+	b := storagetest.NewFaulty(newMem())
+	m := prunable(t, b, &ckpt.ManagerOptions{MaxToKeep: 2})
+	if err := b.Remove(t.Context(), "ckpt-3.index"); err != nil {
+		t.Fatal(err)
+	}
+	verdicts, err := m.Prune(t.Context(), nil)
+	if want := []string{"ckpt-1 remove", "ckpt-2 keep", "ckpt-3 remove", "ckpt-4 keep"}; err != nil || !slices.Equal(actions(verdicts), want) {
+		t.Errorf("got %q, %v, want %q", actions(verdicts), err, want)
+	}
+}

@@ -44,8 +44,9 @@ class State(tf.train.experimental.PythonState):
 class Optimizer(tf.__internal__.tracking.AutoTrackable):
     """Has slot variables "m" and "v", as TensorFlow's optimizers of the old kind."""
 
-    def __init__(self, creates):
-        for name, value in (("creates", creates), ("made", {}), ("waiting", {})):
+    def __init__(self, creates_for):
+        """creates_for tells whether it creates what is restored for an object."""
+        for name, value in (("creates_for", creates_for), ("made", {}), ("waiting", {})):
             object.__setattr__(self, "_slots_" + name, value)  # without tracking it
 
     def get_slot_names(self):
@@ -64,7 +65,7 @@ class Optimizer(tf.__internal__.tracking.AutoTrackable):
 
     def _create_or_restore_slot_variable(self, slot_variable_position, slot_name, variable):
         slot = self.get_slot(variable, slot_name)
-        if slot is None and self._slots_creates and isinstance(variable, tf.Variable) and slot_variable_position.is_simple_variable():
+        if slot is None and self._slots_creates_for(variable) and slot_variable_position.is_simple_variable():
             slot = self.make(variable, slot_name, 0)
         if slot is not None:
             return slot
@@ -134,7 +135,7 @@ class Case:
                 lines.append("%d: %s" % (number, made.text.hex()))
             elif isinstance(made, Optimizer):
                 known = {id(o): n for n, o in self.objects.items()}
-                slots = ["%s of %d %s" % (name, known[of], shown(slot.value())) for (name, of), (slot, _) in made._slots_made.items() if of in known]
+                slots = ["%s of %d %s" % (name, known[of], shown(slot.value())) for (name, of), (slot, _) in made._slots_made.items()]
                 lines.append("%d: %s" % (number, ", ".join(sorted(slots))))
             elif number in self.counted:
                 counter = made._save_counter
@@ -163,7 +164,11 @@ class Case:
         self.objects[op["id"]] = makers[op["class"]]()
 
     def optimizer(self, op):
-        self.objects[op["id"]] = Optimizer(op["class"] == "creator")
+
+        def creates_for(variable):  # a save counter is none of the case's variables
+            return op["class"] == "creator" and isinstance(variable, tf.Variable) and any(variable is o for o in self.objects.values())
+
+        self.objects[op["id"]] = Optimizer(creates_for)
 
     def slot(self, op):
         """Makes a slot variable of an optimizer, or gives it another value."""

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +15,6 @@ import (
 // pruneFlags are the rules.
 type pruneFlags struct {
 	keep      int
-	every     time.Duration
 	steps     int64
 	best      []string
 	name      string
@@ -57,7 +55,6 @@ state file lists, or with --all every one of the name.
 	}
 	flags := c.Flags()
 	flags.IntVar(&f.keep, "keep", 0, "keep the newest N")
-	flags.DurationVar(&f.every, "keep-every", 0, "keep one each time this much time has passed, such as 24h, for good")
 	flags.Int64Var(&f.steps, "keep-every-steps", 0, "keep those whose step is a multiple of N")
 	flags.StringArrayVar(&f.best, "keep-best", nil, "keep the best by a metric: METRIC[:high|:low][:N], low and 1 by default")
 	flags.StringVar(&f.name, "name", "ckpt", "what the names of the checkpoints begin with")
@@ -68,9 +65,9 @@ state file lists, or with --all every one of the name.
 }
 
 func (f *pruneFlags) options() (*ckpt.ManagerOptions, error) {
-	o := &ckpt.ManagerOptions{MaxToKeep: f.keep, KeepEvery: f.every, KeepEverySteps: f.steps, Name: f.name}
-	if f.every < 0 || f.steps < 0 {
-		return nil, fmt.Errorf("--keep-every and --keep-every-steps must not be negative")
+	o := &ckpt.ManagerOptions{MaxToKeep: f.keep, KeepEverySteps: f.steps, Name: f.name}
+	if f.steps < 0 {
+		return nil, fmt.Errorf("--keep-every-steps must not be negative")
 	}
 	if f.all {
 		o.Adopt = ckpt.AdoptAll
