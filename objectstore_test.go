@@ -122,3 +122,19 @@ func (c *interrupter) Commit(ctx context.Context) error {
 	c.first()
 	return c.Writer.Commit(ctx)
 }
+
+// TestObjectStoreOwnMark cannot remove a mark, and saves that number again all the
+// same: the mark is its own.
+func TestObjectStoreOwnMark(t *testing.T) {
+	f := storagetest.NewFaulty(newMem())
+	o := storagetest.NewObjects(&denying{Bucket: f, remove: ".ckpt-save.ckpt-5"})
+	p := newProgram()
+	m := newManager(t, p.Checkpoint, "", &ckpt.ManagerOptions{Bucket: o})
+	for step := range int64(3) {
+		p.setStep(step)
+		if _, err := m.SaveNumber(t.Context(), 5, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantAllWhole(t, o)
+}

@@ -33,10 +33,15 @@ func (m *Manager) mark(ctx context.Context, at place) (saveMark, error) {
 		return nil, err
 	}
 	defer w.Abort()
+	own := m.marked[at.name]
+	if m.marked == nil {
+		m.marked = make(map[string]bool)
+	}
+	m.marked[at.name] = true // a Commit that fails may have put it
 	err = w.Commit(ctx)
 	if errors.Is(err, fs.ErrExist) {
-		if slices.ContainsFunc(m.marks, func(l storage.Leftover) bool { return l.Name == at.name }) {
-			return p, nil // of a dead save of this number
+		if own || slices.ContainsFunc(m.marks, func(l storage.Leftover) bool { return l.Name == at.name }) {
+			return p, nil // of a dead save of this number, or an earlier one of this Manager
 		}
 		return nil, fmt.Errorf("another program is saving this checkpoint (%s is there); let one at a time save into this directory: %w", p.name, err)
 	}
