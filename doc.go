@@ -126,6 +126,10 @@
 //     now. What gets no value from a file needs no file when it appears late.
 //   - It is an error that a root got another object under a name NewRooted was
 //     given. A Checkpoint whose root is a Checkpoint counts with that one's counter.
+//   - A save counter made for a root takes the newest value that waits, in
+//     TensorFlow the oldest, or none. NewRooted compares objects, not values.
+//   - A restored object that keeps no slots is passed over, whenever it appears; a
+//     slot that a SlotOwner makes itself takes what waits at RestoreStatus.Fill.
 //   - While a Manager saves into a directory other processes are refused there.
 //   - Iterate also yields a checkpoint that was written again under its name, and
 //     waits a short Timeout out, with a last look.
