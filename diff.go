@@ -40,6 +40,11 @@ func (v *View) Diff(ctx context.Context, root Trackable) (*Diff, error) {
 	}
 	d := new(Diff)
 	d.compare(m, w)
+	m.settle() // what a restore makes
+	defer m.cancelGrowths()
+	if m.failed != nil {
+		return nil, m.failed
+	}
 	objects, err := w.withSlots()
 	if err != nil {
 		return nil, err

@@ -1,86 +1,130 @@
 package ckpt
 
-import "reflect"
+import (
+	"reflect"
+	"slices"
+
+	"github.com/ckpt-go/ckpt/objectgraph"
+)
 
 // grower is an object that can make the children which a checkpoint has and it
 // lacks. They become part of the program when the restore does.
 type grower interface {
 	Trackable
-	// grow is given the stored children and what already stands for a stored object.
 	grow(stored map[string]int, bound func(node int) Trackable) *growth
 }
 
 // growth is what a restore adds to one object.
 type growth struct {
-	node   int // what is stored of the object
 	edges  []edge
-	shared map[string]bool // names of edges to objects that were there before
-	apply  func()          // makes room, before values are set; nil if there is nothing to do
-	finish func()          // once values are set; nil if there is nothing to do
-	cancel func()          // when the restore fails, before or after apply; nil if there is nothing to do
+	apply  func() // makes room, before values are set; nil if there is nothing to do
+	finish func() // once values are set; nil if there is nothing to do
+	cancel func() // when the restore fails, before or after apply; nil if there is nothing to do
 }
 
-// growable tells whether an object may make children for this round.
-func (m *matching) growable(object Trackable) bool {
-	_, ok := object.(grower)
-	return ok && !m.probe
+// settle ends the matching of a round: what exists is matched first, so that what
+// is made for the rest can be the same where it was the same.
+func (m *matching) settle() {
+	for m.failed == nil && len(m.lacking) > 0 {
+		next := m.lacking[0]
+		m.lacking = m.lacking[1:]
+		if m.r.covers(next.node) {
+			m.grow(next.node, next.object)
+			m.drain()
+		}
+	}
+	for _, p := range m.nils {
+		m.point(p)
+	}
+	if len(m.r.nils) > 0 { // of earlier rounds
+		now := make(map[int]bool, len(m.nodes))
+		for _, node := range m.nodes {
+			now[node] = true
+		}
+		for _, p := range m.r.nils {
+			if now[p.node] {
+				m.point(p)
+			}
+		}
+	}
+	m.parks = slices.DeleteFunc(m.parks, func(p parking) bool { return m.r.bound[p.node] != nil })
 }
 
-// pointers are those that growing lists and maps of them need: to structs that stand
-// for a stored object already, so that one object with two names stays one, or to new
-// ones.
-type pointers struct {
-	tracker *tracker
-	of      reflect.Type // what they lead to
-	bound   func(node int) Trackable
-	made    map[int]reflect.Value
+// lacks notes that an object has no child for a stored edge.
+func (m *matching) lacks(node int, object Trackable, e objectgraph.Edge) {
+	if o, ok := object.(grower); ok && (len(m.lacking) == 0 || m.lacking[len(m.lacking)-1].object != o) {
+		m.lacking = append(m.lacking, pair{node, object})
+	}
+	if _, ok := object.(pointing); ok {
+		m.nils = append(m.nils, parking{object, e.Name, e.Node})
+	}
 }
 
-func (p *pointers) to(node int) (pointer reflect.Value, shared bool) {
-	if v, ok := p.made[node]; ok {
-		return v, true
-	}
-	if s, ok := p.bound(node).(*Struct); ok && s.pointer.IsValid() && s.pointer.Type().Elem() == p.of && p.tracker.known(s.pointer) == s {
-		return s.pointer, true
-	}
-	v := reflect.New(p.of)
-	if p.made == nil {
-		p.made = make(map[int]reflect.Value)
-	}
-	p.made[node] = v
-	return v, false
-}
-
-// grow lists the children that an object is going to have besides those it has.
-func (m *matching) grow(node int, object Trackable) []edge {
-	o, ok := object.(grower)
-	if !ok || m.probe {
-		return nil
-	}
+// grow matches the children that an object is going to have besides those it has.
+func (m *matching) grow(node int, object Trackable) {
 	g, known := m.grown[object]
 	if !known {
-		g = o.grow(m.r.graph.ChildMap(node), func(node int) Trackable { return m.r.bound[node] })
+		g = object.(grower).grow(m.r.graph.ChildMap(node), func(node int) Trackable { return m.r.bound[node] })
 		if m.grown == nil {
 			m.grown = make(map[Trackable]*growth)
 		}
 		m.grown[object] = g
 		if g != nil {
-			g.node = node
 			m.growths = append(m.growths, g)
-			if m.fresh == nil {
-				m.fresh = make(map[Trackable]bool)
-			}
-			for _, e := range g.edges {
-				if !g.shared[e.name] {
-					m.fresh[e.child] = true
-				}
-			}
 		}
 	}
 	if g == nil {
-		return nil
+		return
 	}
-	return g.edges
+	find := finder{edges: g.edges}
+	for _, e := range m.r.graph.Nodes[node].Children {
+		if child := find.child(e.Name); child != nil && m.bind(e.Node, child) {
+			m.queue = append(m.queue, pair{e.Node, child})
+			if m.fresh == nil {
+				m.fresh = make(map[Trackable]bool)
+			}
+			m.fresh[child] = true
+		}
+	}
+}
+
+// pointing is an object that may have nil pointers.
+type pointing interface {
+	member(name string) *member // nil if there is none
+	trackedBy() *tracker
+}
+
+// point makes a nil pointer lead to what it led to when the checkpoint was saved,
+// if that was matched elsewhere.
+func (m *matching) point(p parking) {
+	object := m.r.bound[p.node]
+	if object == nil || !m.r.covers(p.node) || m.failed != nil {
+		return
+	}
+	holder := p.object.(pointing)
+	place := holder.member(p.name)
+	if place == nil || place.of == nil {
+		return
+	}
+	pointer := holder.trackedBy().pointerTo(object, place.of)
+	if !pointer.IsValid() {
+		return
+	}
+	set := false
+	m.growths = append(m.growths, &growth{
+		apply: func() {
+			place.at.refreshed()
+			if v := place.at.get(); v.IsValid() && v.IsNil() {
+				set = true
+				place.at.set(pointer)
+			}
+		},
+		cancel: func() {
+			if set {
+				place.at.set(reflect.Zero(place.of))
+			}
+		},
+	})
 }
 
 // makeRoom applies the growths, outer objects first.

@@ -43,8 +43,12 @@ func (n *Node) setOrphan(o *orphan) { n.orphan = o }
 // find in the checkpoint.
 func (r *restoration) markOrphans(w *walker) {
 	bound := r.objects()
+	var inside []bool
+	if r.only != nil {
+		inside = r.only.inside(w)
+	}
 	for id, object := range w.objects {
-		if bound[object] {
+		if bound[object] || inside != nil && !inside[id] {
 			continue
 		}
 		if n, ok := object.(adopter); ok {
@@ -85,7 +89,7 @@ func (n *Node) checkLate(fresh []edge, starts []start) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(n.waiting)) {
 		for _, p := range n.waiting[name] {
-			if p.r.complete && !p.r.closed && p.r.bound[p.node] == nil {
+			if p.r.complete && !p.r.closed && p.r.bound[p.node] == nil && p.r.covers(p.node) {
 				return lateError(p.r, "", names, p.r.name(p.node))
 			}
 		}
@@ -141,7 +145,7 @@ func (n *Node) orphanMaker(child Trackable) *orphan {
 	}
 	for _, list := range n.waiting {
 		for _, p := range list {
-			if p.r.complete && !p.r.closed && p.r.bound[p.node] == nil && !p.r.reached(child) {
+			if p.r.complete && !p.r.closed && p.r.bound[p.node] == nil && p.r.covers(p.node) && !p.r.reached(child) {
 				name := p.r.name(p.node)
 				return &orphan{r: p.r, at: name[:max(0, strings.LastIndexByte(name, '.'))]}
 			}
@@ -161,9 +165,10 @@ func (m *matching) checkDoubles(complete bool) error {
 	for _, node := range m.doubles {
 		names = append(names, m.r.name(node))
 	}
+	slices.Sort(names)
 	return &UnmatchedError{
 		Reason: fmt.Sprintf("ckpt: %s, has one object where the program has two", m.r.files.prefix),
-		Names:  names,
+		Names:  slices.Compact(names),
 		Hint:   "were layers reordered, added or removed, so that an optimizer's lists differ? To give each the values of its own place, set ResumeOptions.AllowPartial",
 	}
 }

@@ -75,8 +75,10 @@ func (r *restoration) likelyRenamed(w *walker, rd *bundle.Reader) []likely {
 		}
 		for _, c := range same {
 			liveTaken[c.live], storedTaken[c.stored] = true, true
-			if liveTimes[c.live] == 1 && storedTimes[c.stored] == 1 { // else several are as likely: none is named
-				found = append(found, likely{printPath(stored[c.stored].names), printPath(live[c.live].names)})
+			from, to := stored[c.stored].names, live[c.live].names
+			// If several are as likely none is named, and one of the same name only appeared since.
+			if liveTimes[c.live] == 1 && storedTimes[c.stored] == 1 && !slices.Equal(from, to) {
+				found = append(found, likely{printPath(from), printPath(to)})
 			}
 		}
 	}
@@ -134,7 +136,10 @@ func (s *subtree) sort() {
 // liveGaps are the topmost objects of the program with values, in themselves or
 // below, that no node is bound to.
 func (r *restoration) liveGaps(w *walker) []subtree {
-	bound := r.objects()
+	bound := make(map[Trackable]bool, len(r.bound))
+	for _, object := range r.bound {
+		bound[object] = object != nil
+	}
 	reachable := len(w.objects) - len(w.slots)
 	budget := mostGuessBytes
 	var list []subtree

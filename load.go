@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -151,6 +152,7 @@ func restoreWaiting(ctx context.Context, starts []start, check func() error) (er
 		for ; len(starts) > 0 && starts[0].p.r == r; starts = starts[1:] {
 			m.begin(starts[0])
 		}
+		m.settle()
 		if err := errors.Join(m.checkDoubles(r.complete), m.checkNewNames()); err != nil {
 			return err
 		}
@@ -222,7 +224,7 @@ func (m *matching) inPlace(ctx context.Context, rd *bundle.Reader) (touched []re
 	err = m.each(ctx, func(ctx context.Context, i int) error {
 		src := newSource(rd, &m.reads[i])
 		begun[i] = true
-		if direct, ok := m.reads[i].value.(InPlace); ok {
+		if direct, ok := m.reads[i].value.(InPlace); ok && besideOthers(direct, src) {
 			return direct.ReadInPlace(ctx, src)
 		}
 		v, err := m.reads[i].value.Stage(ctx, src)
@@ -244,6 +246,13 @@ func (m *matching) inPlace(ctx context.Context, rd *bundle.Reader) (touched []re
 	m.finishGrowths()
 	m.commit()
 	return nil, nil
+}
+
+// besideOthers tells whether a value can be read in place beside others: the
+// values of a map, which have no memory of their own, cannot.
+func besideOthers(value InPlace, src Source) bool {
+	f, ok := value.(*field)
+	return !ok || f.where.changed == nil || f.of.Kind() == reflect.Slice && f.shape().Equal(src.Shape())
 }
 
 func sortReads(reads []read) {

@@ -25,6 +25,7 @@ type loading struct {
 	whole       bool           // check the tensors that nobody reads, too
 	complete    bool           // every object of the program must get its values
 	renamed     map[int]string // stored nodes that Rename moved, and where to
+	resumes     bool           // Manager.Resume
 	partial     bool           // what an object of fixed layout has no place for is left behind
 	walker      *walker        // the program's objects, where complete
 	overwritten []read         // values that an earlier attempt left unusable
@@ -77,16 +78,14 @@ func (l *loading) load(ctx context.Context, f *files) (*restoration, error) {
 		}
 	}
 	m := r.newMatching()
-	if l.options.Only != nil && len(l.options.Only) == 0 {
-		err = fmt.Errorf("ckpt: %s: the option Only names no object: name those to restore, or leave it nil for all", l.at.prefix)
-	} else if len(l.options.Only) > 0 {
-		r.only, err = newOnly(r.root, l.options.Only, l.at.prefix)
+	if l.options.Only != nil {
+		err = l.parts(r)
 	}
 	if err == nil {
 		err = l.match(ctx, m, rd)
 	}
 	bring := func() error { return l.bring(ctx, m, rd) }
-	unasked := made && r.only != nil && !slices.Contains(r.only.tops, Trackable(l.c.counter)) && !slices.Contains(r.only.tops, r.root.object)
+	unasked := made && r.only != nil && !r.only.has(l.c.counter) && !r.only.has(r.root.object)
 	switch {
 	case err != nil:
 	case made && !unasked:
@@ -112,6 +111,17 @@ func (l *loading) load(ctx context.Context, f *files) (*restoration, error) {
 		}
 	}
 	return r, nil
+}
+
+// parts makes it a restore of parts. Resume's go on with the numbers of saves.
+func (l *loading) parts(r *restoration) (err error) {
+	if r.only, err = newOnly(r.root, l.options.Only, l.options.Rename, l.at.prefix); err != nil {
+		return err
+	}
+	if l.resumes {
+		r.only.parts = append(r.only.parts, part{l.c.counter, []string{counterName}})
+	}
+	return nil
 }
 
 // restoration begins one, by the object graph or, without it, by full names.
@@ -148,7 +158,7 @@ func (l *loading) match(ctx context.Context, m *matching, rd *bundle.Reader) err
 		if err := l.matchNames(m); err != nil {
 			return err
 		}
-	} else if err := l.matchGraph(m, rd); err != nil {
+	} else if err := l.matchGraph(ctx, m, rd); err != nil {
 		return err
 	}
 	if err := l.checkOverwritten(m); err != nil {
@@ -161,27 +171,26 @@ func (l *loading) match(ctx context.Context, m *matching, rd *bundle.Reader) err
 }
 
 // matchGraph goes by the stored object graph.
-func (l *loading) matchGraph(m *matching, rd *bundle.Reader) error {
+func (l *loading) matchGraph(ctx context.Context, m *matching, rd *bundle.Reader) error {
 	if err := m.matchTree(); err != nil {
 		return err
 	}
+	if m.settle(); m.failed != nil {
+		return m.failed
+	}
+	if err := l.checkRenamed(m); err != nil {
+		return err
+	}
 	if l.complete {
-		if err := l.checkComplete(m, rd); err != nil {
-			return err
-		}
+		return l.checkComplete(ctx, m, rd)
 	}
-	if !l.partial {
-		return nil
+	if l.partial {
+		m.parks = slices.DeleteFunc(m.parks, func(p parking) bool {
+			_, fixed := p.object.(fixedLayout)
+			return fixed
+		})
 	}
-	var lost []error
-	m.parks = slices.DeleteFunc(m.parks, func(p parking) bool {
-		_, fixed := p.object.(fixedLayout)
-		if to, renamed := l.renamed[p.node]; fixed && renamed {
-			lost = append(lost, fmt.Errorf("ckpt: %s: the option Rename: the program has no object %q, and what holds it will get none: nothing was restored: %w", l.at.prefix, to, ErrMismatch))
-		}
-		return fixed
-	})
-	return errors.Join(lost...)
+	return nil
 }
 
 // bring reads what was matched, and sees to it that what waits finds the same

@@ -15,7 +15,6 @@ type matching struct {
 	newer map[Trackable]bool // objects without a mark that a later restore reaches in this call
 
 	queue    []pair
-	growing  []pair // those that may make children, once all others are matched
 	live     []edge // children of the object at hand
 	nodes    []int  // journal: nodes this round bound
 	marks    []oldMark
@@ -38,6 +37,8 @@ type matching struct {
 	grown   map[Trackable]*growth // nil values: nothing to grow
 	growths []*growth             // outer objects first
 	fresh   map[Trackable]bool    // objects that exist only if the restore succeeds
+	lacking []pair                // objects that may grow
+	nils    []parking             // what may be nil pointers
 }
 
 type pair struct {
@@ -76,7 +77,9 @@ func (m *matching) bind(node int, object Trackable) (fresh bool) {
 		return true
 	case object:
 	default:
-		m.doubles = append(m.doubles, node)
+		if o := m.r.only; o == nil || o.nodes == nil || o.nodes[node] {
+			m.doubles = append(m.doubles, node)
+		}
 	}
 	return false
 }
@@ -107,6 +110,10 @@ func (m *matching) claim(object Trackable) bool {
 // matchTree follows the stored object graph. The root's own tree comes first,
 // then what a rooted Checkpoint attaches to it.
 func (m *matching) matchTree() error {
+	if m.r.only != nil {
+		m.matchParts()
+	}
+	doubles := len(m.doubles)
 	m.add(0, m.r.root.object)
 	if attached := m.r.root.attached(); len(attached) > 0 {
 		stored := m.r.graph.ChildMap(0)
@@ -116,7 +123,10 @@ func (m *matching) matchTree() error {
 			}
 		}
 	}
-	m.restrict()
+	if m.r.only != nil {
+		m.doubles = m.doubles[:doubles] // objects of other parts
+		m.restrict()
+	}
 	return m.failed
 }
 
@@ -129,22 +139,13 @@ func (m *matching) add(node int, object Trackable) {
 }
 
 func (m *matching) drain() {
-	for {
-		for i := 0; i < len(m.queue) && m.failed == nil; i++ {
-			next := m.queue[i]
-			m.gather(next.node, next.object)
-			m.children(next.node, next.object, false)
-			m.slotVariables(next.node)
-		}
-		m.queue = m.queue[:0]
-		if len(m.growing) == 0 || m.failed != nil {
-			m.growing = nil
-			return
-		}
-		next := m.growing[0]
-		m.growing = m.growing[1:]
-		m.children(next.node, next.object, true)
+	for i := 0; i < len(m.queue) && m.failed == nil; i++ {
+		next := m.queue[i]
+		m.gather(next.node, next.object)
+		m.children(next.node, next.object)
+		m.slotVariables(next.node)
 	}
+	m.queue = m.queue[:0]
 }
 
 // gather notes what an object reads (TensorFlow's gather_ops_or_named_saveables).
@@ -197,9 +198,8 @@ func (m *matching) gather(node int, object Trackable) {
 	}
 }
 
-// children matches an object's children by name. Those that the object has to make
-// come when all others are matched, which may be the same.
-func (m *matching) children(node int, object Trackable, grow bool) {
+// children matches an object's children by name.
+func (m *matching) children(node int, object Trackable) {
 	stored := m.r.graph.Nodes[node].Children
 	if len(stored) == 0 {
 		return
@@ -212,19 +212,15 @@ func (m *matching) children(node int, object Trackable, grow bool) {
 		}
 		m.live = append(m.live, edge{name, child})
 	}
-	later := !grow && m.growable(object)
-	if later {
-		m.growing = append(m.growing, pair{node, object})
-	} else {
-		m.live = append(m.live, m.grow(node, object)...)
-	}
 	find := finder{edges: m.live}
 	for _, e := range stored {
 		child := find.child(e.Name)
 		old := m.r.bound[e.Node]
+		if child == nil {
+			m.lacks(node, object, e)
+		}
 		switch {
-		case child == nil && later:
-		case child == nil && old == nil && m.r.graph.Nodes[e.Node].MayHaveValues():
+		case child == nil && old == nil && m.r.minds(e.Node) && m.r.graph.Nodes[e.Node].MayHaveValues():
 			m.parks = append(m.parks, parking{object, e.Name, e.Node})
 		case child != nil && m.bind(e.Node, child):
 			m.queue = append(m.queue, pair{e.Node, child})

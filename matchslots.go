@@ -85,6 +85,7 @@ func (m *matching) createSlots(ctx context.Context, rd *bundle.Reader) error {
 			}
 		}
 		m.drain()
+		m.settle()
 	}
 	return m.failed
 }

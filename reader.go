@@ -234,7 +234,7 @@ func (r *Reader) notFound(name string) error {
 		}
 	}
 	_, err := r.rd.Entry(name) // says which key, and is fs.ErrNotExist
-	if near := nearest(name, names); len(near) > 0 {
+	if near := nearestKeys(name, names); len(near) > 0 {
 		err = fmt.Errorf("%w; did you mean %s?", err, proposed(near))
 	}
 	return fmt.Errorf("ckpt: %s: %w", r.at.prefix, err)

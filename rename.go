@@ -19,14 +19,14 @@ const rootPath = "(root)"
 // messages print, (root).model.dense, with dots in a name doubled, and keys or
 // their beginnings, model/dense, with names escaped as objectgraph.Escape does.
 func parsePath(path string) ([]string, error) {
-	rest, dotted := strings.CutPrefix(path, rootPath)
-	if !dotted {
+	rest, whole := strings.CutPrefix(path, rootPath)
+	if !whole {
 		object, _, _ := strings.Cut(path, attributesMarker)
 		var names []string
 		for part := range strings.SplitSeq(object, "/") {
 			name, err := objectgraph.Unescape(part)
 			if err != nil {
-				return nil, fmt.Errorf("object path %q: %w", path, err)
+				return nil, fmt.Errorf("object path %q: %w: is it %q?", path, err, dotted(path))
 			}
 			names = append(names, name)
 		}
@@ -52,6 +52,14 @@ func parsePath(path string) ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+// dotted is what was likely meant by a path with dots that keys do not have.
+func dotted(path string) string {
+	if strings.Contains(path, "/") {
+		return printPath(strings.Split(path, "/"))
+	}
+	return rootPath + "." + path
 }
 
 // printPath is what parsePath reads. Names that the dotted form cannot tell
@@ -86,14 +94,18 @@ func rename(graph *objectgraph.Graph, paths map[string]string, prefix string) (m
 	}
 	var list []renaming
 	var errs []error
+	done := make(map[string]bool) // new paths that the file has instead of the old ones
 	for _, from := range slices.Sorted(maps.Keys(paths)) {
 		r, skip, err := resolveRename(graph, from, paths[from])
 		if err != nil {
 			errs = append(errs, fmt.Errorf("ckpt: %s: the option Rename: %w, nothing was restored", prefix, err))
-		} else if !skip {
+		} else if skip {
+			done[printPath(r.names)] = true
+		} else {
 			list = append(list, r)
 		}
 	}
+	list = withoutDone(graph, list, done)
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
@@ -106,6 +118,24 @@ func rename(graph *objectgraph.Graph, paths map[string]string, prefix string) (m
 		moved[r.node] = r.to
 	}
 	return moved, nil
+}
+
+// withoutDone leaves out what begins where an entry that the file does not need
+// ends, if the file has its new path, too: a file with new names has both.
+func withoutDone(graph *objectgraph.Graph, list []renaming, done map[string]bool) []renaming {
+	for more := len(done) > 0; more; {
+		more = false
+		list = slices.DeleteFunc(list, func(r renaming) bool {
+			names, err := parsePath(r.from)
+			if err != nil || !done[printPath(names)] || !new(renaming).follow(graph, r.names) {
+				return false
+			}
+			done[printPath(r.names)] = true
+			more = true
+			return true
+		})
+	}
+	return list
 }
 
 // resolveRename finds what an entry is about; skip says that the file has the

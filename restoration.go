@@ -32,6 +32,7 @@ type restoration struct {
 	slots    map[int][]slotRestoration // by variable node, which is not bound yet
 	slotWait map[int][]slotRestoration // by optimizer node, variable bound already
 	parks    []parking                 // where unbound nodes wait
+	nils     []parking                 // those of them that may be nil pointers
 	parked   map[int]bool              // the nodes of parks that are not bound yet
 	warned   map[int]bool              // nodes that two objects claim
 	names    []string                  // node names for messages, made when first needed
@@ -108,6 +109,9 @@ func (r *restoration) park(p parking) {
 	// Kept here too: what waits is listed without a walk over the objects, which
 	// need not be able to hold it.
 	r.parks = append(r.parks, p)
+	if _, ok := p.object.(pointing); ok {
+		r.nils = append(r.nils, p)
+	}
 	if r.parked == nil {
 		r.parked = make(map[int]bool)
 	}
@@ -150,7 +154,7 @@ func (r *restoration) waiting() []int {
 			push(s.slot)
 		}
 	}
-	queue = slices.DeleteFunc(queue, func(node int) bool { return !holdsValues(&r.graph.Nodes[node]) })
+	queue = slices.DeleteFunc(queue, func(node int) bool { return !holdsValues(&r.graph.Nodes[node]) || !r.covers(node) })
 	slices.Sort(queue)
 	return queue
 }
@@ -187,7 +191,7 @@ func (r *restoration) releaseIfDone() {
 	}
 	if r.left == 0 || len(r.parked) == 0 && len(r.slotWait) == 0 {
 		r.files.release()
-		r.parks = nil
+		r.parks, r.nils = nil, nil
 	}
 }
 
@@ -215,7 +219,7 @@ func (r *restoration) close() {
 			holder.unpark(p.name, r)
 		}
 	}
-	r.parks, r.parked, r.slotWait = nil, nil, nil
+	r.parks, r.nils, r.parked, r.slotWait = nil, nil, nil, nil
 }
 
 // appeared lists the objects that exist by now for nodes that wait, in node
@@ -232,9 +236,6 @@ func (r *restoration) appeared() ([]start, error) {
 			starts = append(starts, start{position{r, node}, object})
 		}
 	}
-	if len(r.parks) > 0 {
-		r.refresh()
-	}
 	byObject := make(map[Trackable][]parking)
 	for _, p := range r.parks {
 		if r.bound[p.node] == nil {
@@ -242,6 +243,9 @@ func (r *restoration) appeared() ([]start, error) {
 		}
 	}
 	for object, parks := range byObject {
+		if part, ok := object.(interface{ refresh() }); ok {
+			part.refresh()
+		}
 		var f finder
 		for name, child := range object.Children() {
 			f.edges = append(f.edges, edge{name, child})
@@ -259,27 +263,6 @@ func (r *restoration) appeared() ([]start, error) {
 	}
 	slices.SortFunc(starts, func(a, b start) int { return cmp.Compare(a.p.node, b.p.node) })
 	return starts, nil
-}
-
-// refresh lists the children of all objects: values of maps, which have no address,
-// are worked on in copies that are made then.
-func (r *restoration) refresh() {
-	seen := map[Trackable]bool{r.root.object: true}
-	queue := []Trackable{r.root.object}
-	add := func(child Trackable) {
-		if !absent(child) && !seen[child] {
-			seen[child] = true
-			queue = append(queue, child)
-		}
-	}
-	for _, e := range r.root.attached() {
-		add(e.child)
-	}
-	for ; len(queue) > 0; queue = queue[1:] {
-		for _, child := range queue[0].Children() {
-			add(child)
-		}
-	}
 }
 
 // expected lists the objects of a walk that a restore is to set: all, or all but

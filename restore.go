@@ -42,7 +42,8 @@ type RestoreOptions struct {
 	// and leaves everything else alone, the save counter too: it counts neither as
 	// missing nor as unused. Paths are those of the program, in the forms of Rename;
 	// one that leads to no object now is an error. Slot variables are part of their
-	// optimizer; those of variables that do not exist yet are left out. Nil is everything; a list of none is an error.
+	// optimizer, and wait for their variables, which are left alone. Nil is everything;
+	// a list of none is an error.
 	Only []string
 }
 

@@ -34,6 +34,11 @@ type ResumeOptions struct {
 	Rename map[string]string
 	// Cast takes numbers of another dtype: see RestoreOptions.Cast.
 	Cast bool
+	// Only goes on with parts of the program, and with the numbers of its saves: see
+	// RestoreOptions.Only. Everything else keeps the values it has, and may be missing
+	// in the checkpoint; what is stored of it and not in the program is gone with the
+	// next save. The parts must be whole, unless AllowPartial is set.
+	Only []string
 	// Prefix goes on from this checkpoint and no other: a number of this Manager,
 	// the name of a checkpoint in its directory, or a path that Open takes. Those of
 	// the directory that are newer are then on another branch: nobody counts or
@@ -220,7 +225,7 @@ func (a *attempts) first(ctx context.Context, d *directory, all iter.Seq2[candid
 // one may; an error, that no other would do.
 func (a *attempts) try(ctx context.Context, c candidate) (*Refusal, error) {
 	l := &loading{
-		c: a.m.checkpoint, at: c.at, options: &RestoreOptions{SkipSlotVariables: a.o.SkipSlotVariables, Rename: a.o.Rename, Cast: a.o.Cast}, counted: true,
+		c: a.m.checkpoint, at: c.at, options: &RestoreOptions{SkipSlotVariables: a.o.SkipSlotVariables, Rename: a.o.Rename, Cast: a.o.Cast, Only: a.o.Only}, counted: true, resumes: true,
 		inPlace: true, smallStaged: len(a.overwritten) == 0, keep: true, whole: true, complete: !a.o.AllowPartial, partial: a.o.AllowPartial, overwritten: a.overwritten,
 	}
 	status, err := l.run(ctx)

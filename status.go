@@ -64,6 +64,9 @@ func (s *RestoreStatus) unmatchedObjects() (names []string, hint string, err err
 	names = unboundNames(w, objects, r.objects(), r.only)
 	if len(names) > 0 {
 		hint = r.renameHint(w)
+		if starts, err := r.appeared(); err == nil && len(starts) > 0 {
+			hint += "; values wait for objects that are there now: call RestoreStatus.Fill"
+		}
 	}
 	return names, hint, nil
 }

@@ -34,9 +34,11 @@ import (
 // arrays; such values wait until the program makes the elements. Nested structs are
 // nodes of their own, embedded ones without a tag belong to the outer one, and
 // fields that are Trackables are tracked as they are. Pointers are followed: two
-// to the same struct are one object, and a nil one is no child, so values that
-// were stored for it wait (see RestoreStatus.Fill). A restore writes to the
-// struct's own memory where lengths agree.
+// to the same struct are one object, and are again where a restore makes elements.
+// A nil one is no child, so values that were stored for it wait (see
+// RestoreStatus.Fill), unless they belong to a struct that something else leads
+// to: then the restore makes it point there. A restore writes to the struct's own
+// memory where lengths agree.
 func Track(target any) *Struct {
 	v := reflect.ValueOf(target)
 	if v.Kind() == reflect.Pointer && v.IsNil() {
@@ -57,15 +59,17 @@ func Track(target any) *Struct {
 // program's own memory without a lock: it is not safe for concurrent use.
 type Struct struct {
 	mark
-	children []func() edge
-	pointer  reflect.Value // to what is tracked; the zero Value of a field that is a struct
+	tracker *tracker
+	pointer reflect.Value // that leads to it; the zero Value for a part of another
+	where   where
+	members []member
 }
 
 // Children yields the fields in order.
 func (s *Struct) Children() iter.Seq2[string, Trackable] {
 	return func(yield func(string, Trackable) bool) {
-		for _, child := range s.children {
-			if e := child(); e.child != nil && !yield(e.name, e.child) {
+		for _, m := range s.members {
+			if e := m.child(); e.child != nil && !yield(e.name, e.child) {
 				return
 			}
 		}
@@ -73,6 +77,27 @@ func (s *Struct) Children() iter.Seq2[string, Trackable] {
 }
 
 func (s *Struct) fixedLayout() {}
+
+func (s *Struct) refresh() { s.where.refreshed() }
+
+func (s *Struct) trackedBy() *tracker { return s.tracker }
+
+func (s *Struct) member(name string) *member {
+	for i := range s.members {
+		if s.members[i].name == name {
+			return &s.members[i]
+		}
+	}
+	return nil
+}
+
+// member is a field, an element of a list or a value of a map.
+type member struct {
+	name  string
+	at    where
+	of    reflect.Type // nil for what is stored as text
+	child func() edge
+}
 
 // tracker makes the objects of one call of Track. Structs behind pointers are
 // remembered by their address, which is their identity, so that shared ones
@@ -92,16 +117,26 @@ func (t *tracker) object(pointer reflect.Value, path string) *Struct {
 	if s := t.objects[key]; s != nil {
 		return s
 	}
-	s := &Struct{pointer: pointer}
+	s := &Struct{tracker: t, pointer: pointer}
 	t.objects[key] = s
 	elem := pointer.Elem()
 	t.fill(s, where{get: func() reflect.Value { return elem }}, elem.Type(), path)
 	return s
 }
 
-// known is the object of a pointer that has one already, or nil.
-func (t *tracker) known(pointer reflect.Value) *Struct {
-	return t.objects[structKey{pointer.UnsafePointer(), pointer.Type()}]
+// forget forgets a struct that is not going to be part of the program.
+func (t *tracker) forget(pointer reflect.Value) {
+	delete(t.objects, structKey{pointer.UnsafePointer(), pointer.Type()})
+}
+
+// pointerTo is the pointer of a type to what is bound already, if that is a
+// struct that this tracker knows; else the zero Value.
+func (t *tracker) pointerTo(object Trackable, of reflect.Type) reflect.Value {
+	s, ok := object.(*Struct)
+	if !ok || s.tracker != t || !s.pointer.IsValid() || s.pointer.Type() != of {
+		return reflect.Value{}
+	}
+	return s.pointer
 }
 
 // where is a place in the program's memory, which may move when a slice grows or
@@ -109,6 +144,7 @@ func (t *tracker) known(pointer reflect.Value) *Struct {
 type where struct {
 	get     func() reflect.Value // the zero Value for what a restore is about to make
 	changed func()               // to be called when what is there was set; may be nil
+	refresh func()               // looks whether the program has set it since; may be nil
 }
 
 // field is the place of a struct's field.
@@ -119,7 +155,7 @@ func (at where) field(index []int) where {
 		}
 		return reflect.Value{}
 	}
-	return where{get, at.changed}
+	return where{get, at.changed, at.refresh}
 }
 
 // set sets what is there.
@@ -134,15 +170,22 @@ func (at where) touch() {
 	}
 }
 
+func (at where) refreshed() {
+	if at.refresh != nil {
+		at.refresh()
+	}
+}
+
 func (t *tracker) fill(s *Struct, at where, of reflect.Type, path string) {
+	s.tracker, s.where = t, at
 	for _, f := range fieldsOf(of) {
 		place := at.field(f.index)
 		if f.json {
 			child := jsonField(place, f.of)
-			s.children = append(s.children, func() edge { return edge{f.name, child} })
+			s.members = append(s.members, member{name: f.name, child: func() edge { return edge{f.name, child} }})
 			continue
 		}
-		s.children = append(s.children, t.child(place, f.of, f.name, join(path, f.name)))
+		s.members = append(s.members, t.member(place, f.of, f.name, join(path, f.name)))
 	}
 }
 
@@ -151,6 +194,10 @@ func join(path, name string) string {
 		return name
 	}
 	return path + "/" + name
+}
+
+func (t *tracker) member(at where, of reflect.Type, name, path string) member {
+	return member{name, at, of, t.child(at, of, name, path)}
 }
 
 // child makes the child of one field or list element, whose type was checked.

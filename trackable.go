@@ -129,7 +129,8 @@ type SlotOwner interface {
 }
 
 // SlotCreator is a SlotOwner that makes slot variables when a checkpoint holds
-// values for them. A slot it does not want is nil. It is asked once everything
+// values for them, of the names that SlotNames lists: it is not asked for others,
+// whose values wait. A slot it does not want is nil. It is asked once everything
 // fits, before the first byte is read: a restore that finds damage then leaves
 // the slots as they were made. The slots of other SlotOwners wait until
 // RestoreStatus.Fill finds them.

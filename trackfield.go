@@ -48,6 +48,8 @@ type field struct {
 	path   string
 }
 
+func (f *field) fixedLayout() {}
+
 // Children is empty: a field of numbers is a leaf.
 func (f *field) Children() iter.Seq2[string, Trackable] { return noChildren }
 
@@ -200,6 +202,9 @@ func (f *field) read(ctx context.Context, src Source) error {
 // ReadInPlace reads straight into the field where the lengths agree.
 func (f *field) ReadInPlace(ctx context.Context, src Source) error {
 	if f.shape().Equal(src.Shape()) {
+		if f.of.Kind() == reflect.Slice {
+			return f.read(ctx, src)
+		}
 		defer f.where.touch()
 		return f.read(ctx, src)
 	}

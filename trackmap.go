@@ -21,19 +21,30 @@ type mapOf struct {
 }
 
 type mapValue struct {
+	member
 	copy    reflect.Value
-	child   func() edge
 	growing bool // a restore that is under way makes it
 }
 
 func (m *mapOf) fixedLayout() {}
 
+func (m *mapOf) refresh() { m.where.refreshed() }
+
+func (m *mapOf) trackedBy() *tracker { return m.tracker }
+
+func (m *mapOf) member(name string) *member {
+	if v := m.made[name]; v != nil {
+		return &v.member
+	}
+	return nil
+}
+
 func (m *mapOf) value(key string) *mapValue {
 	v := m.made[key]
 	if v == nil {
 		v = &mapValue{copy: reflect.New(m.of.Elem()).Elem()}
-		at := where{func() reflect.Value { return v.copy }, func() { m.changed(key, v) }}
-		v.child = m.tracker.child(at, m.of.Elem(), key, join(m.path, key))
+		at := where{func() reflect.Value { return v.copy }, func() { m.changed(key, v) }, func() { m.look(key, v) }}
+		v.member = m.tracker.member(at, m.of.Elem(), key, join(m.path, key))
 		if m.made == nil {
 			m.made = make(map[string]*mapValue)
 		}
@@ -70,6 +81,16 @@ func (m *mapOf) changed(key string, v *mapValue) {
 	}
 }
 
+// look renews a copy.
+func (m *mapOf) look(key string, v *mapValue) {
+	m.where.refreshed()
+	if live := m.where.get(); live.IsValid() && !v.growing {
+		if now := live.MapIndex(m.key(key)); now.IsValid() {
+			v.copy.Set(now)
+		}
+	}
+}
+
 // grow adds the stored keys that the map lacks.
 func (m *mapOf) grow(stored map[string]int, bound func(node int) Trackable) *growth {
 	g := new(growth)
@@ -79,11 +100,7 @@ func (m *mapOf) grow(stored map[string]int, bound func(node int) Trackable) *gro
 		return nil
 	}
 	var made []string
-	var p pointers
-	if kindOf(elem) == pointerField {
-		p = pointers{tracker: m.tracker, of: elem.Elem(), bound: bound}
-		g.shared = make(map[string]bool)
-	}
+	pointers := newPointers{tracker: m.tracker, of: elem, bound: bound}
 	for _, key := range slices.Sorted(maps.Keys(stored)) {
 		if live.IsValid() && live.MapIndex(m.key(key)).IsValid() {
 			continue
@@ -93,9 +110,7 @@ func (m *mapOf) grow(stored map[string]int, bound func(node int) Trackable) *gro
 			v.growing = true
 			v.copy.SetZero()
 			if kindOf(elem) == pointerField {
-				to, shared := p.to(stored[key])
-				v.copy.Set(to)
-				g.shared[key] = shared
+				v.copy.Set(pointers.to(stored[key]))
 			}
 		}
 		made = append(made, key)
@@ -111,14 +126,16 @@ func (m *mapOf) grow(stored map[string]int, bound func(node int) Trackable) *gro
 		}
 		m.where.touch()
 		for _, key := range made {
-			live.SetMapIndex(m.key(key), m.value(key).copy)
+			v := m.value(key)
+			live.SetMapIndex(m.key(key), v.copy)
+			v.growing = false
 		}
-		g.cancel()
 	}
 	g.cancel = func() {
 		for _, key := range made {
 			m.value(key).growing = false
 		}
+		pointers.forget()
 	}
 	return g
 }
