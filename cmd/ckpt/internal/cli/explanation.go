@@ -20,14 +20,18 @@ func explanationOf(e *ckpt.Explanation) *jsonExplanation {
 	if e == nil {
 		return nil
 	}
-	out := &jsonExplanation{Flips: []jsonFlip{}, Chance: e.Chance}
-	for _, f := range e.Flips {
+	return &jsonExplanation{Flips: flipsOf(e.Flips), Chance: e.Chance}
+}
+
+func flipsOf(flips []ckpt.Flip) []jsonFlip {
+	out := []jsonFlip{}
+	for _, f := range flips {
 		j := jsonFlip{Bit: f.Bit, Checksum: f.Checksum}
 		j.File, j.FileB64 = utf8Text(f.File)
 		if f.Offset >= 0 {
 			j.Offset = &f.Offset
 		}
-		out.Flips = append(out.Flips, j)
+		out = append(out, j)
 	}
 	return out
 }

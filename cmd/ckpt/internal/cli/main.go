@@ -93,7 +93,7 @@ func (s *call) say(format string, args ...any) error {
 }
 
 const rootHelp = `ckpt looks into TensorFlow checkpoints, checks them and finds the one to go on from.
-It changes nothing, but for prune.
+It changes nothing, but for prune and repair.
 
 PATH is what you would type: a prefix (dir/ckpt-3), a directory (its latest
 checkpoint), an .index or .data file, or a SavedModel directory.
@@ -132,7 +132,7 @@ func newRoot(s *call) *cobra.Command {
 	root.Flags().BoolVar(&version, "version", false, "print the version")
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print one JSON document")
 	root.PersistentFlags().BoolVar(&s.links, "follow-links", false, "follow links that lead out of a checkpoint's folder")
-	root.AddCommand(newLs(s), newTree(s), newShow(s), newHash(s), newVerify(s), newLatest(s), newResume(s), newPrune(s))
+	root.AddCommand(newLs(s), newTree(s), newShow(s), newHash(s), newVerify(s), newLatest(s), newResume(s), newPrune(s), newRepair(s))
 	root.SetHelpCommand(newHelp(root))
 	return root
 }
