@@ -22,8 +22,9 @@ type cut struct {
 
 	memory []byte // of copies; nil if there are none
 
-	meta   *Metadata // nil: none
-	sealed bool      // meta is written
+	meta   *Metadata                       // nil: none
+	sealed bool                            // meta is written
+	guard  func(ctx context.Context) error // see bundle.WriterOptions; nil is none
 }
 
 // cut takes one, of which a save in the background shares no memory that can
@@ -199,7 +200,7 @@ func (k *cut) writeBundle(ctx context.Context, at place) (err error) {
 	if err := k.checkRoom(ctx, at); err != nil {
 		return err
 	}
-	w, err := bundle.Create(ctx, at.bucket, at.name, &bundle.WriterOptions{Plan: k.plan, BeforeIndex: k.seal(at), Digests: k.digests()})
+	w, err := bundle.Create(ctx, at.bucket, at.name, &bundle.WriterOptions{Plan: k.plan, BeforeIndex: k.seal(at), Digests: k.digests(), Guard: k.guard})
 	if err != nil {
 		return err
 	}

@@ -69,18 +69,45 @@ func (m *Manager) cleanMetadata(ctx context.Context) error {
 			continue
 		}
 		prefix := strings.TrimSuffix(info.Name, metadataSuffix)
-		if there, err := bundle.Exists(ctx, m.dir.bucket, prefix); err != nil {
+		at := m.dir.at(strings.TrimPrefix(prefix, m.dir.base))
+		if orphan, err := m.orphaned(ctx, at); err != nil {
 			return err
-		} else if at := m.dir.at(strings.TrimPrefix(prefix, m.dir.base)); !there && !m.halfGone(ctx, at) {
+		} else if orphan {
 			orphans = append(orphans, at)
 		}
 	}
 	for _, at := range orphans {
-		if err := dropMetadata(ctx, at); err != nil {
+		if err := m.dropOrphan(ctx, at); err != nil {
 			return err
 		}
-		m.log.Info("removed metadata of a checkpoint that is gone", "checkpoint", at.prefix)
 	}
+	return nil
+}
+
+// orphaned tells whether metadata has no checkpoint.
+func (m *Manager) orphaned(ctx context.Context, at place) (bool, error) {
+	there, err := bundle.Exists(ctx, at.bucket, at.name)
+	return err == nil && !there && !m.halfGone(ctx, at), err
+}
+
+// dropOrphan removes metadata that has no checkpoint, unless one is being published.
+func (m *Manager) dropOrphan(ctx context.Context, at place) error {
+	release, err := bundle.Claim(ctx, at.bucket, at.name)
+	if _, locked := errors.AsType[*storage.LockedError](err); locked {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer release()
+	orphan, err := m.orphaned(ctx, at)
+	if err != nil || !orphan {
+		return err
+	}
+	if err := dropMetadata(ctx, at); err != nil {
+		return err
+	}
+	m.log.Info("removed metadata of a checkpoint that is gone", "checkpoint", at.prefix)
 	return nil
 }
 

@@ -119,7 +119,7 @@ type Manager struct {
 	// unrecorded are the marks of this Manager's own checkpoints that are
 	// written and that no state file lists yet.
 	unrecorded []saveMark
-	marked     map[string]bool // names whose published marks this Manager may have put
+	token      string // of its published marks
 	// failed are new checkpoints that could not be written, and of which
 	// something may be left.
 	failed []failedSave

@@ -124,11 +124,19 @@ func (m *Manager) finish(ctx context.Context, k *cut, at place, fresh bool, as M
 		k.release()
 		return fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
 	}
+	p, published := mark.(*publishedMark)
+	if published {
+		k.guard = p.check
+	}
 	if err := k.write(ctx, at, o); err != nil {
-		m.giveUp(ctx, failedSave{at, mark, as}, fresh)
+		if taken, ok := errors.AsType[*takenError](err); !ok {
+			m.giveUp(ctx, failedSave{at, mark, as}, fresh)
+		} else if fresh {
+			m.leave(ctx, at, taken)
+		}
 		return err
 	}
-	if p, ok := mark.(*publishedMark); ok {
+	if published {
 		if err := m.stillMarked(ctx, p, failedSave{at, mark, as}, fresh); err != nil {
 			return fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
 		}

@@ -343,7 +343,12 @@ func (k *cut) seal(at place) bundle.BeforeIndex {
 // failed, or what a save without any found under its name. It is best effort:
 // what stays is not taken for anything.
 func (k *cut) unseal(ctx context.Context, at place, saved bool) {
-	if saved != k.sealed {
-		dropMetadata(context.WithoutCancel(ctx), at)
+	if saved == k.sealed {
+		return
 	}
+	ctx = context.WithoutCancel(ctx)
+	if k.guard != nil && k.guard(ctx) != nil {
+		return // what is there is another's
+	}
+	dropMetadata(ctx, at)
 }

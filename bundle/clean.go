@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/ckpt-go/ckpt/storage"
 )
@@ -15,8 +16,9 @@ import (
 // index. An unpublished file of exactly the prefix's name says the same of that
 // prefix as one of its index; it is the caller's and stays. A data file without
 // an index and without such evidence is somebody else's and stays. It looks at
-// the top folder of the bucket, must not run beside a Writer of a matching
-// prefix, and returns the names it removed, also when it fails later.
+// the top folder of the bucket, and returns the names it removed, also when it fails
+// later. What dead claims left goes whatever their prefix. A prefix whose Writer is committing it leaves alone, if the storage is a
+// storage.Claimer; otherwise it takes the prefix over, and the Writer fails.
 func Clean(ctx context.Context, b storage.Bucket, match func(prefix string) bool) (removed []string, err error) {
 	return CleanFolder(ctx, b, "", match)
 }
@@ -32,19 +34,12 @@ func CleanFolder(ctx context.Context, b storage.Bucket, folder string, match fun
 	// Overwrites first: what they bring back has an index again, and its data
 	// files are no orphans.
 	for _, prefix := range undone {
-		if err := c.undo(ctx, prefix); err != nil {
+		if err := c.claimed(ctx, prefix, c.undo); err != nil {
 			return c.removed, err
 		}
 	}
 	for _, prefix := range gone {
-		if err := c.orphans(ctx, prefix); err != nil {
-			return c.removed, err
-		}
-		// The evidence must not be gone before what it is evidence of.
-		if err := syncRemovals(ctx, b); err != nil {
-			return c.removed, err
-		}
-		if err := c.remove(ctx, IndexName(goneOf(prefix))); err != nil {
+		if err := c.claimed(ctx, prefix, c.finish); err != nil {
 			return c.removed, err
 		}
 	}
@@ -64,7 +59,11 @@ func traces(ctx context.Context, b storage.Bucket, folder string, match func(str
 		if err != nil {
 			return nil, nil, err
 		}
-		if prefix, ok := unmark(tracePrefix(info.Name), undoPrefix); ok && match(prefix) && !slices.Contains(undone[max(0, len(undone)-1):], prefix) {
+		name, claimed := strings.CutSuffix(info.Name, claimSuffix)
+		if !claimed {
+			name = tracePrefix(name)
+		}
+		if prefix, ok := unmark(name, undoPrefix); ok && match(prefix) && !slices.Contains(undone[max(0, len(undone)-1):], prefix) {
 			undone = append(undone, prefix)
 		}
 		if name, ok := parseIndexName(info.Name); ok {
@@ -103,9 +102,38 @@ func (c *cleaner) remove(ctx context.Context, name string) error {
 	return err
 }
 
+// claimed does something to a prefix unless somebody else does.
+func (c *cleaner) claimed(ctx context.Context, prefix string, do func(context.Context, *claim, string) error) error {
+	held, err := tryClaim(ctx, c.bucket, prefix)
+	if _, locked := errors.AsType[*storage.LockedError](err); locked {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer held.release()
+	return do(ctx, held, prefix)
+}
+
+// finish ends a removal.
+func (c *cleaner) finish(ctx context.Context, _ *claim, prefix string) error {
+	if err := c.orphans(ctx, prefix); err != nil {
+		return err
+	}
+	// The evidence must not be gone before what it is evidence of.
+	if err := syncRemovals(ctx, c.bucket); err != nil {
+		return err
+	}
+	return c.remove(ctx, IndexName(goneOf(prefix)))
+}
+
 // undo settles an overwrite and lists the second names that are gone, and the new
 // files of one that was undone.
-func (c *cleaner) undo(ctx context.Context, prefix string) error {
+func (c *cleaner) undo(ctx context.Context, held *claim, prefix string) (err error) {
+	if held, err = held.put(ctx, c.bucket, prefix); err != nil {
+		return err
+	}
+	defer held.release()
 	undo := undoOf(prefix)
 	names, err := dataFiles(ctx, c.bucket, undo)
 	if err != nil {
@@ -120,7 +148,7 @@ func (c *cleaner) undo(ctx context.Context, prefix string) error {
 	if err != nil {
 		return err
 	}
-	if err := Recover(ctx, c.bucket, prefix); err != nil {
+	if err := held.recover(ctx, c.bucket, prefix); err != nil {
 		return err
 	}
 	c.removed = append(c.removed, names...)
@@ -182,15 +210,21 @@ func (c *cleaner) leftovers(ctx context.Context, s storage.Sweeper, match func(s
 				prefix = original
 			}
 		}
-		if prefix == "" || !match(prefix) {
+		claimed := prefix != "" && l.Size == 0 && l.Name == IndexName(undoOf(prefix)) // by the dead
+		if prefix == "" || !match(prefix) && !claimed {
 			continue
 		}
 		if noted || l.Name == IndexName(prefix) {
-			if err := c.orphans(ctx, prefix); err != nil {
+			settled := false
+			err := c.claimed(ctx, prefix, func(ctx context.Context, _ *claim, prefix string) error {
+				settled = true
+				return errors.Join(c.orphans(ctx, prefix), syncRemovals(ctx, c.bucket))
+			})
+			if err != nil {
 				return err
 			}
-			if err := syncRemovals(ctx, c.bucket); err != nil {
-				return err
+			if !settled {
+				continue
 			}
 		}
 		if noted {

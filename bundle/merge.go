@@ -245,7 +245,7 @@ func (m *merger) publish(ctx context.Context) error {
 		p.data = append(p.data, l)
 	}
 	var err error
-	if p.index, err = m.bucket.Create(ctx, IndexName(m.out), nil); err != nil {
+	if p.index, err = m.bucket.Create(ctx, IndexName(m.out), fileOptions(m.bucket)); err != nil {
 		return err
 	}
 	defer p.index.Abort()

@@ -3,7 +3,10 @@ package bundle
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 
 	"github.com/ckpt-go/ckpt/storage"
 )
@@ -16,6 +19,8 @@ type publication struct {
 	data   []committer // by shard
 	index  storage.Writer
 	before func(ctx context.Context) error // once the data is durable; nil is nothing
+	guard  func(ctx context.Context) error // of the caller; nil is nothing
+	claim  *claim
 }
 
 // committer is a file that gets its name, durably, by Commit. A storage.Writer
@@ -29,13 +34,23 @@ func (p *publication) dataName(shard int) string { return DataName(p.prefix, sha
 // publish commits the data, then the index. A crash at any point leaves the
 // prefix readable as it was, or as it is now; a prefix that was new may be left
 // without an index, which is no checkpoint.
-func (p *publication) publish(ctx context.Context) error {
+//
+// Meanwhile the prefix is claimed; where the storage knows no claims, only to
+// overwrite, since nobody touches the files of a new one.
+func (p *publication) publish(ctx context.Context) (err error) {
+	if p.claim, err = waitClaim(ctx, p.bucket, p.prefix); err != nil {
+		return err
+	}
+	defer func() { p.claim.release() }()
 	undo, err := exists(ctx, p.bucket, IndexName(undoOf(p.prefix)))
 	if err != nil {
 		return err
 	}
 	if undo {
-		if err := Recover(ctx, p.bucket, p.prefix); err != nil {
+		if p.claim, err = p.claim.put(ctx, p.bucket, p.prefix); err != nil {
+			return err
+		}
+		if err := p.claim.recover(ctx, p.bucket, p.prefix); err != nil {
 			return err
 		}
 	}
@@ -43,10 +58,21 @@ func (p *publication) publish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if old {
-		return p.overwrite(ctx)
+	if !old {
+		return p.publishNew(ctx)
 	}
-	return p.publishNew(ctx)
+	if p.claim, err = p.claim.put(ctx, p.bucket, p.prefix); err != nil {
+		return err
+	}
+	return p.overwrite(ctx)
+}
+
+// check fails if somebody else has gone on with the files of the prefix.
+func (p *publication) check(ctx context.Context) error {
+	if err := p.claim.check(ctx); err != nil || p.guard == nil {
+		return err
+	}
+	return p.guard(ctx)
 }
 
 // commitData gives the data files their names: together where the storage can,
@@ -79,7 +105,7 @@ func (p *publication) commitGroup(ctx context.Context) error {
 
 func (p *publication) publishNew(ctx context.Context) error {
 	// Data without an index may be a stranger's: a success replaces it, a
-	// failure leaves it.
+	// failure leaves it where prefixes can be claimed.
 	orphans := make(map[string]bool)
 	for i := range p.data {
 		found, err := exists(ctx, p.bucket, p.dataName(i))
@@ -90,6 +116,9 @@ func (p *publication) publishNew(ctx context.Context) error {
 			orphans[p.dataName(i)] = true
 		}
 	}
+	if err := p.makeWay(ctx, slices.Collect(maps.Keys(orphans))); err != nil {
+		return err
+	}
 	err := p.commitData(ctx)
 	if err == nil {
 		err = p.commitIndex(ctx)
@@ -97,9 +126,17 @@ func (p *publication) publishNew(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
+	undo := context.WithoutCancel(ctx)
+	if !claims(p.bucket) {
+		if errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("another program has written this checkpoint: %w", err)
+		}
+		if p.check(undo) != nil {
+			return err // what is there now is theirs
+		}
+	}
 	// A commit may fail after the name was there. The index goes first: it must
 	// not stay without its data.
-	undo := context.WithoutCancel(ctx)
 	if err2 := remove(undo, p.bucket, IndexName(p.prefix)); err2 != nil {
 		return errors.Join(err, err2)
 	}
@@ -111,33 +148,73 @@ func (p *publication) publishNew(ctx context.Context) error {
 	return err
 }
 
+// makeWay removes what has the names of new data files where nobody can claim a
+// prefix: see fileOptions.
+func (p *publication) makeWay(ctx context.Context, names []string) error {
+	if claims(p.bucket) {
+		return nil
+	}
+	if err := p.check(ctx); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := remove(ctx, p.bucket, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // overwrite publishes over an index that exists.
 func (p *publication) overwrite(ctx context.Context) error {
 	oldData, err := keepUndo(ctx, p.bucket, p.prefix)
 	if err != nil {
-		return errors.Join(err, dropUndo(context.WithoutCancel(ctx), p.bucket, p.prefix))
+		ctx := context.WithoutCancel(ctx)
+		if lost := p.check(ctx); lost != nil {
+			return errors.Join(err, lost)
+		}
+		return errors.Join(err, dropUndo(ctx, p.bucket, p.prefix))
 	}
 	// From here on the old checkpoint can be read under its second names.
 	if err := p.replace(ctx, oldData); err != nil {
 		ctx := context.WithoutCancel(ctx)
+		if lost := p.check(ctx); lost != nil {
+			return errors.Join(err, lost)
+		}
 		// The new index may be visible though its commit failed: it goes first,
 		// because Recover would take it for a success.
-		return errors.Join(err, remove(ctx, p.bucket, IndexName(p.prefix)), Recover(ctx, p.bucket, p.prefix))
+		return errors.Join(err, remove(ctx, p.bucket, IndexName(p.prefix)), p.claim.recover(ctx, p.bucket, p.prefix))
 	}
 	// The new checkpoint is durable. If its second names stay, the next Recover
 	// sees that and drops them.
+	if err := p.check(ctx); err != nil {
+		return err
+	}
 	return dropUndo(ctx, p.bucket, p.prefix)
 }
 
 // replace takes the old index away and puts the new files in place.
 func (p *publication) replace(ctx context.Context, oldData []string) error {
+	if err := p.check(ctx); err != nil {
+		return err
+	}
 	if err := p.bucket.Remove(ctx, IndexName(p.prefix)); err != nil {
 		return err
 	}
 	if err := syncRemovals(ctx, p.bucket); err != nil {
 		return err
 	}
+	way := slices.Clone(oldData)
+	for i := range p.data {
+		way = append(way, p.dataName(i))
+	}
+	if err := p.makeWay(ctx, way); err != nil {
+		return err
+	}
 	if err := p.commitData(ctx); err != nil {
+		return err
+	}
+	if err := p.check(ctx); err != nil {
 		return err
 	}
 	for _, name := range oldData {
@@ -157,6 +234,9 @@ func (p *publication) commitIndex(ctx context.Context) error {
 		if err := p.before(ctx); err != nil {
 			return err
 		}
+	}
+	if err := p.check(ctx); err != nil {
+		return err
 	}
 	return p.index.Commit(ctx)
 }

@@ -30,11 +30,11 @@ func CreateRaw(ctx context.Context, b storage.Bucket, prefix string, shards int)
 	w := &RawWriter{bucket: b, prefix: prefix}
 	var err error
 	// The index first: see Create.
-	if w.index, err = b.Create(ctx, IndexName(prefix), nil); err != nil {
+	if w.index, err = b.Create(ctx, IndexName(prefix), fileOptions(b)); err != nil {
 		return nil, err
 	}
 	for i := range shards {
-		data, err := b.Create(ctx, DataName(prefix, i, shards), nil)
+		data, err := b.Create(ctx, DataName(prefix, i, shards), fileOptions(b))
 		if err != nil {
 			return nil, errors.Join(err, w.Abort())
 		}

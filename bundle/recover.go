@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strconv"
+	"syscall"
 
 	"github.com/ckpt-go/ckpt/internal/fault"
 	"github.com/ckpt-go/ckpt/storage"
@@ -13,9 +14,51 @@ import (
 
 // Recover finishes or undoes an overwrite of this prefix that was interrupted.
 // If the new checkpoint is in place, the old one's second names go; otherwise
-// the old one comes back. Without such traces it changes nothing. It must not
-// run beside a Writer of the same prefix.
+// the old one comes back. Without such traces it changes nothing. It waits for
+// a Writer of the same prefix that is committing, if the storage is a
+// storage.Claimer, and otherwise makes it fail.
 func Recover(ctx context.Context, b storage.Bucket, prefix string) error {
+	if found, err := traced(ctx, b, prefix); err != nil || !found {
+		return err
+	}
+	c, err := waitClaim(ctx, b, prefix)
+	if err != nil {
+		return err
+	}
+	defer func() { c.release() }()
+	if c, err = c.put(ctx, b, prefix); err != nil {
+		return err
+	}
+	return c.recover(ctx, b, prefix)
+}
+
+// traced tells whether an overwrite has left anything.
+func traced(ctx context.Context, b storage.Bucket, prefix string) (bool, error) {
+	for info, err := range b.List(ctx, undoOf(prefix)+".") {
+		if errors.Is(err, fs.ErrNotExist) {
+			break // no folder, no traces
+		}
+		if err != nil {
+			return false, err
+		}
+		if info.Name == claimName(prefix) || tracePrefix(info.Name) == undoOf(prefix) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// recover is Recover for who has claimed the prefix. Published claims of the dead go
+// with the rest.
+func (c *claim) recover(ctx context.Context, b storage.Bucket, prefix string) error {
+	err := c.settle(ctx, b, prefix)
+	if err == nil && c.unlock != nil {
+		err = remove(ctx, b, claimName(prefix))
+	}
+	return err
+}
+
+func (c *claim) settle(ctx context.Context, b storage.Bucket, prefix string) error {
 	undo := undoOf(prefix)
 	committed, err := exists(ctx, b, IndexName(undo))
 	if err != nil {
@@ -26,6 +69,9 @@ func Recover(ctx context.Context, b storage.Bucket, prefix string) error {
 		return dropUndoData(ctx, b, prefix)
 	}
 	good, err := whole(ctx, b, prefix)
+	if err == nil {
+		err = c.check(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -43,6 +89,9 @@ func Recover(ctx context.Context, b storage.Bucket, prefix string) error {
 		// Of two that are damaged the one in place stays: the second names may
 		// be half gone.
 		better, err := whole(ctx, b, undo)
+		if err == nil {
+			err = c.check(ctx)
+		}
 		if err != nil {
 			return err
 		}
@@ -51,6 +100,9 @@ func Recover(ctx context.Context, b storage.Bucket, prefix string) error {
 		}
 	}
 	if err := restore(ctx, b, prefix); err != nil {
+		return err
+	}
+	if err := c.check(ctx); err != nil {
 		return err
 	}
 	if err := removeNew(ctx, b, prefix); err != nil {
@@ -204,13 +256,23 @@ func Exists(ctx context.Context, b storage.Bucket, prefix string) (bool, error) 
 // number of shards. A prefix without a checkpoint is fs.ErrNotExist. After a
 // crash the next Remove or Clean finishes what was begun.
 func Remove(ctx context.Context, b storage.Bucket, prefix string) error {
+	c, err := claimToRemove(ctx, b, prefix)
+	if err != nil {
+		return err
+	}
+	defer func() { c.release() }()
 	undo, err := exists(ctx, b, IndexName(undoOf(prefix)))
 	if err != nil {
 		return err
 	}
 	if undo {
+		if !claims(b) {
+			if c, err = c.put(ctx, b, prefix); err != nil {
+				return err
+			}
+		}
 		// Without this the old checkpoint would come back.
-		if err := Recover(ctx, b, prefix); err != nil {
+		if err := c.recover(ctx, b, prefix); err != nil {
 			return err
 		}
 	}
@@ -230,10 +292,25 @@ func Remove(ctx context.Context, b storage.Bucket, prefix string) error {
 	return finishRemoval(ctx, b, prefix)
 }
 
+// claimToRemove claims a prefix if that can be: a full disk must not keep anybody
+// from making room.
+func claimToRemove(ctx context.Context, b storage.Bucket, prefix string) (*claim, error) {
+	c, err := waitClaim(ctx, b, prefix)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return c, err
+}
+
 // Discard removes the data files of a prefix that has no index: what a Commit
 // that failed could not take back. That they are its own only the caller knows.
 // A prefix with a checkpoint is fs.ErrExist.
 func Discard(ctx context.Context, b storage.Bucket, prefix string) error {
+	c, err := claimToRemove(ctx, b, prefix)
+	if err != nil {
+		return err
+	}
+	defer c.release()
 	found, err := Exists(ctx, b, prefix)
 	if err != nil {
 		return err

@@ -20,6 +20,10 @@ type WriterOptions struct {
 	Plan *Plan
 	// BeforeIndex is called by Commit between the data and the index; nil is not.
 	BeforeIndex BeforeIndex
+	// Guard is called before Commit takes away or replaces what others may have put
+	// there meanwhile, and before it publishes the index; an error ends it there and
+	// then. For storage that is no storage.Claimer; nil is not.
+	Guard func(ctx context.Context) error
 	// Digests takes the SHA-256 of each data file for BeforeIndex, while it is
 	// written; files of tensors that the Plan cuts are read for it.
 	Digests bool
@@ -36,6 +40,7 @@ type Writer struct {
 	prefix string
 	plan   *Plan
 	before BeforeIndex
+	guard  func(ctx context.Context) error
 	sums   bool // of data files
 	index  storage.Writer
 	digest FileDigest  // of the index
@@ -64,6 +69,7 @@ func Create(ctx context.Context, b storage.Bucket, prefix string, o *WriterOptio
 		prefix:  prefix,
 		plan:    o.Plan,
 		before:  o.BeforeIndex,
+		guard:   o.Guard,
 		sums:    o.Digests && o.BeforeIndex != nil,
 		entries: make(map[string]*entry),
 	}
@@ -74,11 +80,11 @@ func Create(ctx context.Context, b storage.Bucket, prefix string, o *WriterOptio
 	var err error
 	// The index is created first: its unpublished file is what proves, after a
 	// crash, that data files of this prefix without an index are ours.
-	if w.index, err = b.Create(ctx, IndexName(prefix), nil); err != nil {
+	if w.index, err = b.Create(ctx, IndexName(prefix), fileOptions(b)); err != nil {
 		return nil, err
 	}
 	for i := range shards {
-		data, err := b.Create(ctx, DataName(prefix, i, shards), nil)
+		data, err := b.Create(ctx, DataName(prefix, i, shards), fileOptions(b))
 		if err != nil {
 			return nil, errors.Join(err, w.Abort())
 		}
@@ -310,7 +316,7 @@ func (w *Writer) beforeIndex(ctx context.Context) error {
 
 // publication returns what Commit publishes.
 func (w *Writer) publication() *publication {
-	p := &publication{bucket: w.bucket, prefix: w.prefix, index: w.index}
+	p := &publication{bucket: w.bucket, prefix: w.prefix, index: w.index, guard: w.guard}
 	if w.before != nil {
 		p.before = w.beforeIndex
 	}

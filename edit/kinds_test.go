@@ -151,7 +151,7 @@ func TestRepairOddNames(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, key := range []string{"\xff\xfe", "w:0", "a\nb"} {
-			if err := w.Add(t.Context(), key, tensor.Int32, tensor.Shape{3}, func(yield func([]byte) bool) { yield([]byte(fmt.Sprintf("%012d", i))) }); err != nil {
+			if err := w.Add(t.Context(), key, tensor.Int32, tensor.Shape{3}, func(yield func([]byte) bool) { yield(fmt.Appendf(nil, "%012d", i)) }); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -112,6 +112,16 @@ func (e *LockedError) Error() string {
 	return "process " + strconv.Itoa(e.PID) + " holds the lock"
 }
 
+// Claimer is a Bucket in which a program can claim a name, whether or not a file
+// has it. A claim keeps nobody from reading and writing, only from claiming the
+// name. It ends with release, which may be called twice, or with the process, and
+// what it leaves of itself then is among the Leftovers of a Sweeper. A name that
+// somebody else claims, this process included, is a *LockedError at once; of two who
+// claim it at the same moment both may get that.
+type Claimer interface {
+	Claim(ctx context.Context, name string) (release func() error, err error)
+}
+
 // Syncer is a Bucket whose removals become durable only with Sync.
 type Syncer interface {
 	Sync(ctx context.Context) error

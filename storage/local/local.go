@@ -63,6 +63,7 @@ var _ interface {
 	storage.GroupCommitter
 	storage.Linker
 	storage.Locker
+	storage.Claimer
 	storage.Syncer
 	storage.Spacer
 	storage.Notifier

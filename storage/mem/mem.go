@@ -27,18 +27,20 @@ var (
 	errHuge   = errors.New("file too large")
 )
 
-// Bucket is a storage.Bucket in memory, and also a storage.Linker, Syncer and
-// Sweeper. The bytes of a published file never change: files that are open
+// Bucket is a storage.Bucket in memory, and also a storage.Linker, Claimer,
+// Syncer and Sweeper. The bytes of a published file never change: files that are open
 // keep them after Remove or replacement, and links share them. It is safe for
 // concurrent use. Use New.
 type Bucket struct {
-	mu    sync.Mutex
-	files map[string]*blob
+	mu     sync.Mutex
+	files  map[string]*blob
+	claims map[string]bool
 }
 
 var _ interface {
 	storage.Bucket
 	storage.Linker
+	storage.Claimer
 	storage.Syncer
 	storage.Sweeper
 } = (*Bucket)(nil)
@@ -51,7 +53,7 @@ type blob struct {
 
 // New returns an empty bucket.
 func New() *Bucket {
-	return &Bucket{files: make(map[string]*blob)}
+	return &Bucket{files: make(map[string]*blob), claims: make(map[string]bool)}
 }
 
 // Open implements storage.Bucket.
@@ -165,6 +167,25 @@ func (b *Bucket) Link(ctx context.Context, name, newName string) error {
 	}
 	b.files[newName] = found
 	return nil
+}
+
+// Claim implements storage.Claimer.
+func (b *Bucket) Claim(ctx context.Context, name string) (release func() error, err error) {
+	if err := check(ctx, "claim", name); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.claims[name] {
+		return nil, &fs.PathError{Op: "claim", Path: name, Err: &storage.LockedError{}}
+	}
+	b.claims[name] = true
+	return sync.OnceValue(func() error {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.claims, name)
+		return nil
+	}), nil
 }
 
 // Sync implements storage.Syncer. Memory needs none.

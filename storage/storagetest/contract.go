@@ -51,6 +51,7 @@ func Run(t *testing.T, newBucket func(t *testing.T) storage.Bucket) {
 		{"commit all fails", testCommitAllFails},
 		{"sync", testSync},
 		{"lock", testLock},
+		{"claim", testClaim},
 		{"leftovers", testLeftovers},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, newBucket(t)) })

@@ -165,6 +165,48 @@ func testLock(t *testing.T, b storage.Bucket) {
 	wantList(t, b, "", "a")
 }
 
+func testClaim(t *testing.T, b storage.Bucket) {
+	c, ok := b.(storage.Claimer)
+	if !ok {
+		t.Skip("no storage.Claimer")
+	}
+	Put(t, b, "folder/file", "x")
+	for _, name := range []string{"a", "folder/a"} {
+		for range 2 {
+			release, err := c.Claim(t.Context(), name)
+			if errors.Is(err, errors.ErrUnsupported) {
+				t.Skip(err)
+			}
+			if err != nil {
+				t.Fatalf("Claim(%q): %v", name, err)
+			}
+			again, err := c.Claim(t.Context(), name)
+			if _, ok := errors.AsType[*storage.LockedError](err); !ok {
+				t.Errorf("second Claim of %q: got %v, want a *storage.LockedError", name, err)
+			}
+			if err == nil {
+				again()
+			}
+			other, err := c.Claim(t.Context(), name+"b")
+			if err != nil {
+				t.Errorf("Claim of another name: %v", err)
+			} else if err := other(); err != nil {
+				t.Errorf("release: %v", err)
+			}
+			Put(t, b, "b", "a claim does not keep files from being written")
+			wantNoLeftovers(t, b)
+			for range 2 {
+				if err := release(); err != nil {
+					t.Errorf("release: %v", err)
+				}
+			}
+		}
+	}
+	wantList(t, b, "", "b")
+	wantList(t, b, "folder/", "folder/file")
+	wantNoLeftovers(t, b)
+}
+
 func testLeftovers(t *testing.T, b storage.Bucket) {
 	s, ok := b.(storage.Sweeper)
 	if !ok {

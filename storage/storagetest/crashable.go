@@ -33,6 +33,7 @@ var ErrCrashed = errors.New("the machine has crashed")
 //	Abort        unlink the temporary file
 //	Remove       unlink
 //	Link         link, sync folder
+//	Claim        create a temporary file; its release unlinks it
 //	Sync         sync each folder that lost a file
 //
 // A step either happens or, after the crash, fails with ErrCrashed and does
@@ -63,6 +64,7 @@ var _ interface {
 	storage.GroupCommitter
 	storage.Linker
 	storage.Syncer
+	storage.Claimer
 	storage.Sweeper
 } = (*Crashable)(nil)
 
@@ -249,6 +251,10 @@ func (c *Crashable) Open(ctx context.Context, name string) (storage.File, error)
 func (c *Crashable) Create(ctx context.Context, name string, o *storage.CreateOptions) (storage.Writer, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.create(ctx, name, o)
+}
+
+func (c *Crashable) create(ctx context.Context, name string, o *storage.CreateOptions) (storage.Writer, error) {
 	if err := c.check(ctx, "create", name); err != nil {
 		return nil, err
 	}

@@ -50,6 +50,7 @@ var _ interface {
 	storage.GroupCommitter
 	storage.Linker
 	storage.Locker
+	storage.Claimer
 	storage.Syncer
 	storage.Spacer
 	storage.Sweeper
@@ -244,6 +245,23 @@ func (f *Faulty) Lock(ctx context.Context, name string) (unlock func() error, er
 		return nil, errors.Join(late, unlock())
 	}
 	return unlock, err
+}
+
+// Claim implements storage.Claimer.
+func (f *Faulty) Claim(ctx context.Context, name string) (release func() error, err error) {
+	inner, ok := f.inner.(storage.Claimer)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	early, late := f.begin("claim", name)
+	if early != nil {
+		return nil, early
+	}
+	release, err = inner.Claim(ctx, name)
+	if err == nil && late != nil {
+		return nil, errors.Join(late, release())
+	}
+	return release, err
 }
 
 // Sync implements storage.Syncer.
