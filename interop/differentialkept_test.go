@@ -121,6 +121,16 @@ var differentialPrograms = []struct {
 {"op":"read","id":25,"checkpoint":23,"from":13}
 {"op":"delete","id":34,"from":13,"suffix":".index"}
 {"op":"restore","id":37,"checkpoint":23,"from":11}`},
+	{"a counter of a save, whose file is gone", "no file", `
+{"op":"checkpoint","id":5}
+{"op":"save","id":6,"checkpoint":5,"prefix":"p/d"}
+{"op":"write","id":7,"checkpoint":5,"prefix":"w/b"}
+{"op":"write","id":10,"checkpoint":5,"prefix":"w/c"}
+{"op":"checkpoint","id":22}
+{"op":"read","id":23,"checkpoint":22,"from":7}
+{"op":"delete","id":26,"from":7,"suffix":".index"}
+{"op":"read","id":27,"checkpoint":22,"from":10}
+{"op":"save","id":32,"checkpoint":22,"prefix":"p/d"}`},
 	{"values that wait from restore_or_initialize", "waiting", `
 {"op":"list","id":1}
 {"op":"node","id":2,"class":"auto"}

@@ -152,12 +152,10 @@ func (r *runner) initialize(op *operation) error {
 		return errSkip
 	}
 	r.takeOver(m.Checkpoint())
-	made := m.Checkpoint().Child("save_counter") == nil
 	path, err := m.RestoreOrInitialize(r.ctx)
 	if err != nil {
 		return r.refused(m.Latest(), err)
 	}
-	r.made(made)
 	r.initialized = append(r.initialized, path)
 	r.out.Path = r.short(path)
 	r.tell(m)

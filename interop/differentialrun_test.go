@@ -93,8 +93,11 @@ func (r *runner) close() {
 
 func (r *runner) run(op *operation) *outcome {
 	r.out = &outcome{Verdict: "ok"}
-	counters := r.counters()
+	counters, made := r.counters(), r.withCounter()
 	err := r.do(op)
+	if r.withCounter() > made && r.removed != "" {
+		r.excuse("no file") // older values may have waited for the counter
+	}
 	r.first = r.first || len(r.statuses) > 0 && r.counters() > counters
 	if r.first && (r.counters() > counters || op.Op == "check") {
 		r.excuse("first counter")
@@ -129,6 +132,17 @@ func (r *runner) counters() int {
 	n := 0
 	for id := range r.rooted {
 		if r.checkpoints[id].Child("save_counter") != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// withCounter is how many Checkpoints have one.
+func (r *runner) withCounter() int {
+	n := 0
+	for _, c := range r.checkpoints {
+		if c.Child("save_counter") != nil {
 			n++
 		}
 	}
@@ -241,12 +255,10 @@ func (r *runner) restore(op *operation) error {
 		restore = c.Read
 	}
 	r.takeOver(c)
-	made := op.Op == "restore" && c.Child("save_counter") == nil
 	status, err := restore(r.ctx, path, o)
 	if err != nil {
 		return r.refused(path, err)
 	}
-	r.made(made)
 	r.statuses[op.ID], r.replacedBefore[op.ID], r.owners[op.ID] = status, r.replaced, c
 	return nil
 }
@@ -257,14 +269,6 @@ func (r *runner) takeOver(c *ckpt.Checkpoint) {
 		if r.owners[id] == c && len(s.Waiting()) > 0 {
 			r.takenOver[id] = true
 		}
-	}
-}
-
-// made notes that a restore has made a save counter, for which older values may
-// have waited.
-func (r *runner) made(made bool) {
-	if made && r.removed != "" {
-		r.excuse("no file")
 	}
 }
 
