@@ -86,6 +86,8 @@ func TestOverwriteBeside(t *testing.T) {
 			for _, file := range []string{"ckpt-7.data-00000-of-00001", "ckpt-7.index"} {
 				for _, written := range []bool{false, true} {
 					t.Run(fmt.Sprintf("%s/%s/%s/write=%v", kind, other, file, written), func(t *testing.T) {
+						var work sync.WaitGroup
+						defer work.Wait()
 						beside := func(below storage.Bucket) {
 							if err := do(newManager(t, newProgram().Checkpoint, "", &ckpt.ManagerOptions{Bucket: below})); err != nil {
 								t.Log("beside it:", err)
@@ -94,7 +96,11 @@ func TestOverwriteBeside(t *testing.T) {
 						started := false
 						b, below := open(t, file, func(below storage.Bucket) {
 							started = true
-							beside(below)
+							if other == "pin" {
+								work.Go(func() { beside(below) }) // it may wait for the save
+							} else {
+								beside(below)
+							}
 						})
 						old := newProgram()
 						old.setStep(1)
@@ -112,6 +118,7 @@ func TestOverwriteBeside(t *testing.T) {
 						if !started {
 							t.Fatal("nothing happened beside it")
 						}
+						work.Wait()
 						wantStep(t, below, "ckpt-7", err, 1, 2)
 					})
 				}

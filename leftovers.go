@@ -92,14 +92,14 @@ func (m *Manager) orphaned(ctx context.Context, at place) (bool, error) {
 
 // dropOrphan removes metadata that has no checkpoint, unless one is being published.
 func (m *Manager) dropOrphan(ctx context.Context, at place) error {
-	release, err := bundle.Claim(ctx, at.bucket, at.name)
+	claim, err := bundle.TryClaimPrefix(ctx, at.bucket, at.name)
 	if _, locked := errors.AsType[*storage.LockedError](err); locked {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer claim.Release()
 	orphan, err := m.orphaned(ctx, at)
 	if err != nil || !orphan {
 		return err
@@ -123,7 +123,6 @@ func (m *Manager) halfGone(ctx context.Context, at place) bool {
 // cleanOwn removes state files and metadata that were never published, and collects
 // the marks of saves that were never recorded.
 func (m *Manager) cleanOwn(ctx context.Context) error {
-	m.marks = nil
 	sweeper, ok := m.dir.bucket.(storage.Sweeper)
 	if !ok {
 		return m.cleanPublished(ctx)
@@ -132,12 +131,30 @@ func (m *Manager) cleanOwn(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		switch {
-		case l.Name == m.dir.base+stateFileName, m.ownsMetadata(l.Name):
+		if l.Name == m.dir.base+stateFileName || m.ownsMetadata(l.Name) {
 			if err := sweeper.RemoveLeftover(ctx, l); err != nil {
 				return err
 			}
-		case m.owns(l.Name):
+		}
+	}
+	return m.findMarks(ctx)
+}
+
+// findMarks collects the marks of saves that were never recorded.
+func (m *Manager) findMarks(ctx context.Context) error {
+	m.marks = nil
+	sweeper, ok := m.dir.bucket.(storage.Sweeper)
+	if !ok {
+		return m.findPublished(ctx)
+	}
+	for l, err := range sweeper.Leftovers(ctx) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errors.ErrUnsupported) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if m.owns(l.Name) {
 			m.marks = append(m.marks, l)
 		}
 	}

@@ -15,8 +15,9 @@ import (
 // pin, or metrics that were measured later. The path is what Open takes; update
 // gets what is there, or an empty Metadata, and what it leaves replaces the file
 // as a whole, durably. If it leaves nothing to say the file goes. Updates of one
-// checkpoint wait for each other, so update must make none of it; of those of two
-// processes at once one may be lost. Where the index is damaged, and so no longer the one that
+// checkpoint wait for each other, and for its removal, so update must make none of it;
+// where storage cannot be claimed (storage.Claimer) of those of two processes at once one may be
+// lost. Where the index is damaged, and so no longer the one that
 // the metadata was written for, what was there is kept all the same.
 func UpdateMetadata(ctx context.Context, path string, update func(m *Metadata), o *OpenOptions) error {
 	at, err := o.find(ctx, path)
@@ -35,6 +36,11 @@ func updateMetadata(ctx context.Context, at place, update func(m *Metadata)) err
 		return said(err)
 	}
 	defer unpin()
+	claim, err := bundle.ClaimPrefix(ctx, at.bucket, at.name)
+	if err != nil {
+		return said(err)
+	}
+	defer claim.Release()
 	index, err := bundle.DigestIndex(ctx, at.bucket, at.name)
 	if err != nil {
 		return said(err)
@@ -59,6 +65,9 @@ func updateMetadata(ctx context.Context, at place, update func(m *Metadata)) err
 	}
 	if err := writeMetadata(ctx, at, m); err != nil {
 		return said(err)
+	}
+	if there, err := bundle.Exists(ctx, at.bucket, at.name); err == nil && !there { // nothing can be claimed here
+		return said(errors.Join(fmt.Errorf("the checkpoint was removed meanwhile: %w", fs.ErrNotExist), dropMetadata(ctx, at)))
 	}
 	return nil
 }

@@ -44,7 +44,12 @@ func (m *Manager) Prune(ctx context.Context, o *PruneOptions) ([]Verdict, error)
 	if m.stateErr != nil && m.adopts != AdoptAll {
 		return nil, fmt.Errorf("ckpt: directory %s: the state file does not tell which checkpoints there are; with AdoptAll the files do: %w", m.dir.dir, m.stateErr)
 	}
-	if !o.DryRun {
+	if o.DryRun {
+		if err := m.findMarks(ctx); err != nil {
+			return nil, fmt.Errorf("ckpt: directory %s: %w", m.dir.dir, err)
+		}
+		m.adopt(ctx)
+	} else {
 		if err := m.lock(ctx); err != nil {
 			return nil, err
 		}
@@ -94,7 +99,7 @@ func (m *Manager) checkLatest(verdicts []Verdict) error {
 	return nil
 }
 
-// judge looks for the newest good checkpoint of the list, and marks as damaged newer
+// judge looks for the newest good checkpoint of the list that rules count, and marks as damaged newer
 // ones, and all whose index is gone. Without a state file the good one is the latest.
 func (m *Manager) judge(ctx context.Context, level Level) error {
 	o, err := (&VerifyOptions{Level: level}).orDefault()
@@ -104,6 +109,7 @@ func (m *Manager) judge(ctx context.Context, level Level) error {
 	worst := ErrNoCheckpoint
 	a := &attempts{m: m, refusals: newRefusals()}
 	good := ""
+	m.learn(ctx)
 	for i := len(m.list) - 1; i >= 0; i-- {
 		at := m.dir.at(m.list[i].Name)
 		if good != "" {
@@ -119,7 +125,9 @@ func (m *Manager) judge(ctx context.Context, level Level) error {
 			return err
 		}
 		if v.OK() {
-			good = m.list[i].Name
+			if !m.onOtherBranch(i) { // which rules do not count
+				good = m.list[i].Name
+			}
 			continue
 		}
 		p := v.Problems[0]
@@ -134,6 +142,9 @@ func (m *Manager) judge(ctx context.Context, level Level) error {
 		}
 		m.refusals = a.refusals
 		return nil
+	}
+	if len(m.list) == 0 {
+		return fmt.Errorf("ckpt: nothing is removed: the state file of %s lists none of its checkpoints with a time stamp, and no others are looked after; with AdoptAll all that are called %s-<n> are: %w", fault.Printable(m.dir.dir), m.name, worst)
 	}
 	return fmt.Errorf("ckpt: nothing is removed: no checkpoint that %s lists is good: %w", fault.Printable(m.dir.dir), worst)
 }

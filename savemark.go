@@ -160,35 +160,46 @@ func (m *Manager) leave(ctx context.Context, at place, taken *takenError) {
 // cleanPublished removes what saves left that died before their index was there,
 // and collects the marks of those that were never recorded.
 func (m *Manager) cleanPublished(ctx context.Context) error {
-	var found []string
-	for info, err := range m.dir.bucket.List(ctx, m.dir.base+savePrefix) {
-		if err != nil {
-			return err
-		}
-		found = append(found, info.Name)
+	if err := m.findPublished(ctx); err != nil {
+		return err
 	}
-	for _, name := range found {
-		prefix := m.dir.base + strings.TrimPrefix(name, m.dir.base+savePrefix)
-		if !m.owns(prefix) {
-			continue
-		}
-		m.see(strings.TrimPrefix(prefix, m.dir.base)) // its program may live
-		there, err := bundle.Exists(ctx, m.dir.bucket, prefix)
+	found := m.marks
+	m.marks = nil
+	for _, l := range found {
+		m.see(strings.TrimPrefix(l.Name, m.dir.base)) // its program may live
+		there, err := bundle.Exists(ctx, m.dir.bucket, l.Name)
 		if err != nil {
 			return err
 		}
 		if there {
-			m.marks = append(m.marks, storage.Leftover{Name: prefix})
+			m.marks = append(m.marks, l)
 			continue
 		}
-		if err := m.dir.bucket.Remove(ctx, name); err != nil { // first: see stillMarked
+		if err := m.dropMark(ctx, l); err != nil { // first: see check
 			return err
 		}
-		err = bundle.Discard(ctx, m.dir.bucket, prefix)
+		err = bundle.Discard(ctx, m.dir.bucket, l.Name)
 		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
-		m.log.Info("removed what an interrupted save left", "checkpoint", prefix)
+		m.log.Info("removed what an interrupted save left", "checkpoint", l.Name)
+	}
+	return nil
+}
+
+// findPublished collects the marks that are published.
+func (m *Manager) findPublished(ctx context.Context) error {
+	m.marks = nil
+	for info, err := range m.dir.bucket.List(ctx, m.dir.base+savePrefix) {
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if prefix := m.dir.base + strings.TrimPrefix(info.Name, m.dir.base+savePrefix); m.owns(prefix) {
+			m.marks = append(m.marks, storage.Leftover{Name: prefix})
+		}
 	}
 	return nil
 }

@@ -45,12 +45,18 @@ func (m *Manager) ask(pins bool) (verdicts []Verdict, last float64) {
 		c.Pinned = c.Pinned && pins
 		c.InUse = inUse(m.dir.at(c.Name))
 		c.Damaged, c.Unreadable = m.refusals.damaged[c.Name], m.refusals.unreadable[c.Name]
-		if other, said := m.branches.other[c.Name]; said {
-			c.OtherBranch = other
-		}
+		c.OtherBranch = m.onOtherBranch(i)
 		list[i] = c
 	}
 	return Retain(list, m.rules, m.lastPreserved)
+}
+
+// onOtherBranch tells whether a checkpoint of the list is on a line that was left.
+func (m *Manager) onOtherBranch(i int) bool {
+	if other, said := m.branches.other[m.list[i].Name]; said {
+		return other
+	}
+	return m.list[i].OtherBranch
 }
 
 // sweep removes what retention no longer keeps, then records it. A file that
@@ -116,6 +122,19 @@ func below(last, saved float64) float64 {
 	return last
 }
 
+// remove removes a checkpoint, or the data of one whose index is gone.
+func (m *Manager) remove(ctx context.Context, claim *bundle.Claim, name string) error {
+	err := claim.Remove(ctx)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	m.log.Info("gone already", "checkpoint", name)
+	if err = claim.Discard(ctx); errors.Is(err, fs.ErrExist) {
+		return nil // another format's, or there again
+	}
+	return err
+}
+
 // discard removes a checkpoint and reports whether it is done with. Of one whose
 // index somebody else removed the data goes, as with TensorFlow: that it is ours the
 // list says.
@@ -126,15 +145,13 @@ func (m *Manager) discard(ctx context.Context, name string) bool {
 		return false
 	}
 	defer release()
-	if m.pinned(ctx, name) { // since it was looked at
-		return false
-	}
-	err := bundle.Remove(ctx, at.bucket, at.name)
-	if errors.Is(err, fs.ErrNotExist) {
-		m.log.Info("gone already", "checkpoint", name)
-		if err = bundle.Discard(ctx, at.bucket, at.name); errors.Is(err, fs.ErrExist) {
-			err = nil // another format's, or there again
+	claim, err := bundle.ClaimPrefix(ctx, at.bucket, at.name)
+	if err == nil {
+		defer claim.Release()
+		if m.pinned(ctx, name) { // since it was looked at
+			return false
 		}
+		err = m.remove(ctx, claim, name)
 	}
 	if err != nil {
 		m.log.Warn("could not remove a checkpoint", "checkpoint", name, "error", err)

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	mathrand "math/rand/v2"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/ckpt-go/ckpt/storage"
@@ -100,14 +101,44 @@ func (c *claim) put(ctx context.Context, b storage.Bucket, prefix string) (*clai
 	return c, nil
 }
 
-// Claim keeps others from publishing, removing and cleaning up the files of a prefix
-// until release, where the storage is a storage.Claimer; elsewhere it does nothing.
-// If somebody does so now it is a *storage.LockedError. Whoever holds a claim must
-// do none of these himself.
-func Claim(ctx context.Context, b storage.Bucket, prefix string) (release func(), err error) {
-	c, err := tryClaim(ctx, b, prefix)
-	return c.release, err
+// A Claim keeps others from publishing, removing and cleaning up the files of a
+// prefix until it is released, where the storage is a storage.Claimer; elsewhere, and
+// on a full disk, it does nothing. Whoever holds one must not publish the prefix. It is
+// for one goroutine.
+type Claim struct {
+	bucket storage.Bucket
+	prefix string
+	held   *claim
 }
+
+// ClaimPrefix claims a prefix, and waits for others who do.
+func ClaimPrefix(ctx context.Context, b storage.Bucket, prefix string) (*Claim, error) {
+	c, err := waitClaim(ctx, b, prefix)
+	return newClaim(b, prefix, c, err)
+}
+
+// TryClaimPrefix is a *storage.LockedError if somebody else claims the prefix.
+func TryClaimPrefix(ctx context.Context, b storage.Bucket, prefix string) (*Claim, error) {
+	c, err := tryClaim(ctx, b, prefix)
+	return newClaim(b, prefix, c, err)
+}
+
+func newClaim(b storage.Bucket, prefix string, held *claim, err error) (*Claim, error) {
+	// A full disk must not keep anybody from making room.
+	if err != nil && !isFull(err) && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return &Claim{b, prefix, held}, nil
+}
+
+// Release gives the claim up. It may be called twice.
+func (c *Claim) Release() {
+	c.held.release()
+	c.held = nil
+}
+
+// isFull tells whether there was no room, as for one more name.
+func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // check is errTaken for a claim that was taken over.
 func (c *claim) check(ctx context.Context) error {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"strconv"
-	"syscall"
 
 	"github.com/ckpt-go/ckpt/internal/fault"
 	"github.com/ckpt-go/ckpt/storage"
@@ -52,7 +51,7 @@ func traced(ctx context.Context, b storage.Bucket, prefix string) (bool, error) 
 // with the rest.
 func (c *claim) recover(ctx context.Context, b storage.Bucket, prefix string) error {
 	err := c.settle(ctx, b, prefix)
-	if err == nil && c.unlock != nil {
+	if err == nil && claims(b) {
 		err = remove(ctx, b, claimName(prefix))
 	}
 	return err
@@ -256,23 +255,29 @@ func Exists(ctx context.Context, b storage.Bucket, prefix string) (bool, error) 
 // number of shards. A prefix without a checkpoint is fs.ErrNotExist. After a
 // crash the next Remove or Clean finishes what was begun.
 func Remove(ctx context.Context, b storage.Bucket, prefix string) error {
-	c, err := claimToRemove(ctx, b, prefix)
+	c, err := ClaimPrefix(ctx, b, prefix)
 	if err != nil {
 		return err
 	}
-	defer func() { c.release() }()
+	defer c.Release()
+	return c.Remove(ctx)
+}
+
+// Remove is Remove of the prefix.
+func (c *Claim) Remove(ctx context.Context) error {
+	b, prefix := c.bucket, c.prefix
 	undo, err := exists(ctx, b, IndexName(undoOf(prefix)))
 	if err != nil {
 		return err
 	}
 	if undo {
 		if !claims(b) {
-			if c, err = c.put(ctx, b, prefix); err != nil {
+			if c.held, err = c.held.put(ctx, b, prefix); err != nil {
 				return err
 			}
 		}
 		// Without this the old checkpoint would come back.
-		if err := c.recover(ctx, b, prefix); err != nil {
+		if err := c.held.recover(ctx, b, prefix); err != nil {
 			return err
 		}
 	}
@@ -292,25 +297,21 @@ func Remove(ctx context.Context, b storage.Bucket, prefix string) error {
 	return finishRemoval(ctx, b, prefix)
 }
 
-// claimToRemove claims a prefix if that can be: a full disk must not keep anybody
-// from making room.
-func claimToRemove(ctx context.Context, b storage.Bucket, prefix string) (*claim, error) {
-	c, err := waitClaim(ctx, b, prefix)
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	return c, err
-}
-
 // Discard removes the data files of a prefix that has no index: what a Commit
 // that failed could not take back. That they are its own only the caller knows.
 // A prefix with a checkpoint is fs.ErrExist.
 func Discard(ctx context.Context, b storage.Bucket, prefix string) error {
-	c, err := claimToRemove(ctx, b, prefix)
+	c, err := ClaimPrefix(ctx, b, prefix)
 	if err != nil {
 		return err
 	}
-	defer c.release()
+	defer c.Release()
+	return c.Discard(ctx)
+}
+
+// Discard is Discard of the prefix.
+func (c *Claim) Discard(ctx context.Context) error {
+	b, prefix := c.bucket, c.prefix
 	found, err := Exists(ctx, b, prefix)
 	if err != nil {
 		return err
@@ -324,13 +325,28 @@ func Discard(ctx context.Context, b storage.Bucket, prefix string) error {
 // removeIndex takes the index away, keeping it as evidence that the data files
 // may go too, and makes that durable before any of them does.
 func removeIndex(ctx context.Context, b storage.Bucket, prefix string) error {
+	full := false
 	if err := link(ctx, b, IndexName(prefix), IndexName(goneOf(prefix))); err != nil {
-		return err
+		if full = isFull(err); !full {
+			return err
+		}
 	}
 	if err := b.Remove(ctx, IndexName(prefix)); err != nil {
 		return err
 	}
-	return syncRemovals(ctx, b)
+	if err := syncRemovals(ctx, b); err != nil || !full {
+		return err
+	}
+	// There is room for the evidence now. Should a crash come first the data stays, with
+	// nothing that says whose it is.
+	w, err := b.Create(ctx, IndexName(goneOf(prefix)), nil)
+	if err == nil {
+		err = w.Commit(ctx)
+	}
+	if isFull(err) {
+		return nil
+	}
+	return err
 }
 
 // finishRemoval removes the data files of a prefix that has no index, and the
