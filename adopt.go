@@ -32,7 +32,7 @@ const (
 
 // recover takes over what the state file records (TensorFlow's constructor).
 func (m *Manager) recover(ctx context.Context) error {
-	m.stateErr, m.list = nil, nil
+	m.stateErr, m.list, m.unstamped, m.bare, m.outdated = nil, nil, nil, false, ""
 	now := m.seconds()
 	s, err := m.dir.readState(ctx)
 	if err != nil {
@@ -58,8 +58,13 @@ func (m *Manager) recover(ctx context.Context) error {
 	return m.adoptAll(ctx, now)
 }
 
-// adoptListed takes over what the state file lists, as far as that is wanted.
+// adoptListed takes over what the state file lists, as far as that is wanted. What it
+// lists without time stamps is for Prune.
 func (m *Manager) adoptListed(ctx context.Context, s *State, now float64) {
+	list := &m.list
+	if m.bare = m.adopts == AdoptListed && len(s.Timestamps) == 0; m.bare && len(s.All) > 1 && !m.rules.lists() {
+		list = &m.unstamped
+	}
 	last := make(map[string]int) // of paths listed twice the last one counts
 	for i, stored := range s.All {
 		m.see(stored)
@@ -69,17 +74,17 @@ func (m *Manager) adoptListed(ctx context.Context, s *State, now float64) {
 		if n := len(s.Timestamps); n > 0 {
 			seconds = s.Timestamps[min(i, n-1)]
 		}
-		if m.adopts != AdoptNone && (seconds > s.LastPreserved || m.rules.lists()) {
+		if m.adopts != AdoptNone && (seconds > s.LastPreserved || m.rules.lists() || list == &m.unstamped) {
 			if name, ok := m.managedName(ctx, stored); ok {
 				if before, twice := last[name]; twice {
-					m.list[before].Name = ""
+					(*list)[before].Name = ""
 				}
-				last[name] = len(m.list)
-				m.list = append(m.list, m.managed(name, min(seconds, now)))
+				last[name] = len(*list)
+				*list = append(*list, m.managed(name, min(seconds, now)))
 			}
 		}
 	}
-	m.list = slices.DeleteFunc(m.list, func(c Managed) bool { return c.Name == "" })
+	*list = slices.DeleteFunc(*list, func(c Managed) bool { return c.Name == "" })
 }
 
 // see notes the number of a stored path, whether its file is there or not.
@@ -114,7 +119,7 @@ func (m *Manager) managedName(ctx context.Context, stored string) (string, bool)
 		return "", false
 	}
 	if other, ok := m.dir.outside(stored); ok && other.identityOf() != at.identityOf() {
-		cleaned := locate(filepath.Clean(other.prefix), nil)
+		cleaned := m.dir.beside(filepath.Clean(other.prefix))
 		if exists(ctx, other) || exists(ctx, cleaned) {
 			return "", false
 		}

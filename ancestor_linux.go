@@ -6,16 +6,17 @@ import (
 	"os"
 )
 
-// isAncestor tells whether a process started this one, or what started it.
+// isAncestor tells whether a process started the parent, or what started that. PID 1
+// is none: any process on the way may be an orphan that it adopted.
 func isAncestor(pid int) bool {
 	const most = 64
-	at := os.Getppid()
+	at := parent
 	for range most {
-		if at == pid {
-			return true
-		}
 		if at <= 1 {
 			return false
+		}
+		if at == pid {
+			return true
 		}
 		// 1234 (name, which may hold anything) S 1200 …
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", at))

@@ -7,8 +7,6 @@ import (
 	"math"
 	"slices"
 	"sync"
-
-	"github.com/ckpt-go/ckpt/storage/local"
 )
 
 // Busy is what a background save does while another one is being written.
@@ -235,9 +233,8 @@ func (c *Checkpoint) land(ctx context.Context) error {
 	return err
 }
 
-// numberAt is number for a save in its turn. One in the background goes where
-// the directory is now, whatever the program's working directory is later.
-func (m *Manager) numberAt(ctx context.Context, when turn, number *int64, o *SaveOptions) (at place, fresh bool, err error) {
+// numberAt is number for a save in its turn.
+func (m *Manager) numberAt(ctx context.Context, when turn, number *int64) (at place, fresh bool, err error) {
 	if when == beside {
 		at, ok, err := m.numberBeside(ctx, number)
 		if ok || err != nil {
@@ -248,7 +245,6 @@ func (m *Manager) numberAt(ctx context.Context, when turn, number *int64, o *Sav
 			return place{}, false, err
 		}
 	}
-	m.dir.fix(o.Background)
 	at, fresh, err = m.number(ctx, number)
 	m.given = max(m.given, m.highest)
 	if fresh {
@@ -260,29 +256,16 @@ func (m *Manager) numberAt(ctx context.Context, when turn, number *int64, o *Sav
 	return at, fresh, err
 }
 
-// fix makes the directory the one of this moment, or the one that the working
-// directory leads to whenever it is used.
-func (d *directory) fix(now bool) {
-	if !d.system {
-		return
-	}
-	b := openFolder(d.dir)
-	if now {
-		b = fixed(b)
-	}
-	if b.(*local.Bucket).Dir() != d.bucket.(*local.Bucket).Dir() {
-		d.bucket = b
-	}
-}
-
 // numberBeside is number while another save is being written: it touches
 // nothing that the writing goroutine does. It is not ok if that cannot be done.
 func (m *Manager) numberBeside(ctx context.Context, number *int64) (at place, ok bool, err error) {
+	if m.begun && m.displaced() {
+		return at, false, nil // the lock, and what the list names, is the other save's until it is written
+	}
 	if !m.begun { // the other save is none of this Manager
 		if m.stateErr != nil {
 			return at, false, nil // to be read again before it is replaced
 		}
-		m.dir.fix(true)
 		if err := m.lock(ctx); err != nil {
 			return at, false, err
 		}
@@ -336,8 +319,6 @@ func (m *Manager) Wait(ctx context.Context) error { return m.checkpoint.land(ctx
 func (m *Manager) Close() error {
 	m.closed = true
 	err := m.checkpoint.land(context.Background())
-	if m.unlock != nil {
-		m.unlock()
-	}
+	m.lease.end()
 	return err
 }

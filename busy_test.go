@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -390,11 +389,14 @@ func TestBackgroundChdir(t *testing.T) {
 		if latest, err := ckpt.Latest(t.Context(), filepath.Join(start, "s"), nil); err != nil || filepath.Base(latest) != fmt.Sprint("c-", saves) {
 			t.Error(latest, err)
 		}
-		if _, err := m.Save(t.Context(), nil); err != nil { // in the foreground it is a path like any other
-			t.Fatal(err)
+		if prefix, err := m.Save(t.Context(), nil); err != nil || filepath.IsAbs(prefix) { // so do those in the foreground
+			t.Fatal(prefix, err)
 		}
-		if _, err := os.Stat(filepath.Join(elsewhere, "m", "checkpoint")); err != nil {
-			t.Error(err)
+		if !fileExists(filepath.Join(start, "m", fmt.Sprint("ckpt-", 2+saves, ".index"))) {
+			t.Errorf("where it was made: %q", filesIn(t, filepath.Join(start, "m")))
+		}
+		if files := filesIn(t, elsewhere); len(files) > 0 {
+			t.Errorf("in the new working directory: %q", files)
 		}
 	}
 }

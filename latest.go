@@ -180,7 +180,7 @@ func (d *directory) outside(stored string) (at place, ok bool) {
 	if !d.system || stored == "" || filepath.IsLocal(stored) {
 		return place{}, false
 	}
-	at = locate(joinPath(d.dir, stored), nil)
+	at = d.beside(joinPath(d.dir, stored))
 	return at, at.name != ""
 }
 

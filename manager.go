@@ -124,8 +124,13 @@ type Manager struct {
 	// something may be left.
 	failed []failedSave
 	closed bool
-	unlock func() // nil: the directory is not locked
+	lease  *lease // nil: the directory was never locked
 	stays  error  // why the last sweep could not remove what it wanted to
+	// outdated is what the state file calls the latest while latest is another, "" if it is not.
+	outdated string
+	// bare is that the state file has no time stamps at all, and unstamped what it lists then.
+	bare      bool
+	unstamped []Managed
 }
 
 // NewManager opens a directory of checkpoints, which need not exist yet. It

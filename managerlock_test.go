@@ -3,6 +3,7 @@ package ckpt_test
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -18,8 +19,11 @@ import (
 // lockedDir tells TestLockedProgram what to lock.
 const lockedDir = "CKPT_LOCKED_DIR"
 
+// lockedLater has it wait for a line before the first save.
+const lockedLater = "CKPT_LOCKED_LATER"
+
 // TestLockedProgram is no test: it is another process, which saves into a
-// directory, or starts one that does.
+// directory, and again for each line it reads.
 func TestLockedProgram(t *testing.T) {
 	dir := os.Getenv(lockedDir)
 	if dir == "" {
@@ -27,20 +31,48 @@ func TestLockedProgram(t *testing.T) {
 	}
 	k := newKillable()
 	m := newManager(t, k.Checkpoint, dir, nil)
-	_, err := m.Save(t.Context(), nil)
-	if err != nil {
-		os.Stdout.WriteString("refused: " + strings.ReplaceAll(err.Error(), "\n", " ") + "\n")
-		os.Exit(0)
+	in := bufio.NewReader(os.Stdin)
+	if os.Getenv(lockedLater) != "" {
+		fmt.Println(os.Getpid())
+		in.ReadString('\n')
 	}
-	os.Stdout.WriteString("saved\n")
-	io.Copy(io.Discard, os.Stdin) // until killed
-	runtime.KeepAlive(m)
+	for {
+		_, err := m.Save(t.Context(), nil)
+		if err != nil {
+			fmt.Println("refused: " + strings.ReplaceAll(err.Error(), "\n", " "))
+		} else {
+			fmt.Println("saved")
+		}
+		if _, err := in.ReadString('\n'); err != nil {
+			os.Exit(0)
+		}
+	}
+}
+
+// lockedProgram is that process.
+type lockedProgram struct {
+	*exec.Cmd
+	in  io.Writer
+	out *bufio.Reader
+}
+
+// save has it save once more.
+func (p *lockedProgram) save(t *testing.T) (line string) {
+	t.Helper()
+	if _, err := io.WriteString(p.in, "\n"); err != nil {
+		t.Fatal(err)
+	}
+	line, err := p.out.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(line)
 }
 
 // startLocked starts it and gives its first line.
-func startLocked(t *testing.T, dir string) (line string, c *exec.Cmd) {
+func startLocked(t *testing.T, dir string) (line string, p *lockedProgram) {
 	t.Helper()
-	c = exec.Command(os.Args[0], "-test.run=^TestLockedProgram$")
+	c := exec.Command(os.Args[0], "-test.run=^TestLockedProgram$")
 	c.Env = append(os.Environ(), lockedDir+"="+dir)
 	in, err := c.StdinPipe()
 	if err != nil {
@@ -58,23 +90,18 @@ func startLocked(t *testing.T, dir string) (line string, c *exec.Cmd) {
 		c.Process.Kill()
 		c.Wait()
 	})
-	if line, err = bufio.NewReader(out).ReadString('\n'); err != nil {
+	p = &lockedProgram{c, in, bufio.NewReader(out)}
+	if line, err = p.out.ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	return strings.TrimSpace(line), c
+	return strings.TrimSpace(line), p
 }
 
 // TestTwoPrograms has a second program save into a directory: it is refused as
 // long as the first one lives, however that ends, and harms nothing.
 func TestTwoPrograms(t *testing.T) {
 	dir := t.TempDir()
-	if unlock, err := local.Open(t.TempDir(), nil).Lock(t.Context(), ""); errors.Is(err, errors.ErrUnsupported) {
-		t.Skip("no locks on this system")
-	} else if err != nil {
-		t.Fatal(err)
-	} else if err := unlock(); err != nil {
-		t.Fatal(err)
-	}
+	skipWithoutLocks(t)
 	line, first := startLocked(t, dir)
 	if line != "saved" {
 		t.Fatalf("first program: %s", line)
@@ -129,4 +156,40 @@ func TestLockedInProcess(t *testing.T) {
 	}
 	saveSteps(t, q, second, 3)
 	wantAllWhole(t, local.Open(dir, nil))
+}
+
+// TestLockFollowsTheDirectory has another folder take the place of a directory that a
+// program saves into, and a second program save there first: now that one has it.
+func TestLockFollowsTheDirectory(t *testing.T) {
+	skipWithoutLocks(t)
+	for how, replace := range replacements {
+		t.Run(how, func(t *testing.T) {
+			top, dir := replaceable(t, how)
+			line, first := startLocked(t, dir)
+			if line != "saved" {
+				t.Fatalf("first program: %s", line)
+			}
+			replace(t, top)
+			line, second := startLocked(t, dir)
+			if line != "saved" {
+				t.Fatalf("second program: %s", line)
+			}
+			files := filesIn(t, dir)
+			if line := first.save(t); !strings.Contains(line, "another program saves into it") {
+				t.Errorf("first program: got %q, want a refusal", line)
+			}
+			if got := filesIn(t, dir); strings.Join(got, " ") != strings.Join(files, " ") {
+				t.Errorf("after the refusal: got %q, want %q", got, files)
+			}
+			second.Process.Kill()
+			second.Wait()
+			if line := first.save(t); line != "saved" {
+				t.Errorf("first program, when it is alone: %s", line)
+			}
+			if line, _ := startLocked(t, dir); !strings.Contains(line, "another program saves into it") {
+				t.Errorf("third program: got %q, want a refusal", line)
+			}
+			wantAllWhole(t, local.Open(dir, nil))
+		})
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/ckpt-go/ckpt/bundle"
@@ -44,7 +45,7 @@ func (m *Manager) save(ctx context.Context, number *int64, o *SaveOptions) (stri
 			return "", err
 		}
 	}
-	at, fresh, err := m.numberAt(ctx, when, number, o)
+	at, fresh, err := m.numberAt(ctx, when, number)
 	if err != nil {
 		return "", err
 	}
@@ -141,6 +142,9 @@ func (m *Manager) finish(ctx context.Context, k *cut, at place, fresh bool, as M
 			return fmt.Errorf("ckpt: saving %s: %w", at.prefix, err)
 		}
 	}
+	if m.displaced() {
+		return fmt.Errorf("ckpt: saving %s: %w", at.prefix, errors.Join(errDisplaced, mark.Abort()))
+	}
 	m.unrecorded = append(m.unrecorded, mark)
 	m.see(as.Name)
 	if o.Background {
@@ -151,7 +155,7 @@ func (m *Manager) finish(ctx context.Context, k *cut, at place, fresh bool, as M
 	m.enlist(as)
 	m.lastPreserved = below(m.lastPreserved, as.Time)
 	m.latest = as.Name
-	m.stateErr = nil
+	m.stateErr, m.unstamped = nil, nil
 	if err := m.writeState(ctx); err != nil {
 		return &unrecordedError{at.prefix, err}
 	}
@@ -189,5 +193,12 @@ func (m *Manager) writeState(ctx context.Context) error {
 		s.All = append(s.All, c.Name)
 		s.Timestamps = append(s.Timestamps, c.Time)
 	}
-	return writeState(ctx, m.dir.bucket, m.dir.base+stateFileName, s)
+	if m.bare && !slices.ContainsFunc(m.list, func(c Managed) bool { return c.Time > m.lastPreserved }) {
+		s.Timestamps = nil // as before: retention of later runs looks after none of them
+	}
+	err := writeState(ctx, m.dir.bucket, m.dir.base+stateFileName, s)
+	if err == nil {
+		m.outdated = ""
+	}
+	return err
 }

@@ -47,6 +47,17 @@ func locate(prefix string, bucket storage.Bucket) place {
 	return place{openFolder(dir), name, prefix}
 }
 
+// beside is locate for a path that is relative to the same working directory as this
+// one, whatever that is now.
+func (d *directory) beside(path string) place {
+	at := locate(path, nil)
+	if folder, ok := d.bucket.(*local.Bucket); ok {
+		dir, _ := splitPath(path)
+		at.bucket = folder.Beside(dir, nil)
+	}
+	return at
+}
+
 // splitPath cuts behind the last separator. Nothing is cleaned: the caller's
 // spelling comes back in what is returned.
 func splitPath(path string) (dir, name string) {
@@ -203,7 +214,7 @@ func (d *directory) newest(ctx context.Context) (place, error) {
 // followed is the same place with leave to follow links out of its folder.
 func (p place) followed() place {
 	if folder, ok := p.bucket.(*local.Bucket); ok {
-		p.bucket = local.Open(folder.Dir(), &local.Options{FollowLinks: true})
+		p.bucket = folder.Beside(folder.Dir(), &local.Options{FollowLinks: true})
 	}
 	return p
 }
@@ -212,10 +223,11 @@ func baseName(name string) string {
 	return name[strings.LastIndexByte(name, '/')+1:]
 }
 
-// identityOf names a checkpoint of this process's view of the world, for pins.
+// identityOf names a checkpoint of this process's view of the world. Links and mounts
+// are not looked at: see spot.
 func (p place) identityOf() any {
 	if folder, ok := p.bucket.(*local.Bucket); ok {
-		path := filepath.Join(folder.Dir(), p.name)
+		path := filepath.Join(folder.Path(), p.name)
 		if abs, err := filepath.Abs(path); err == nil {
 			path = abs
 		}

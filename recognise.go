@@ -111,7 +111,7 @@ func (p place) isFolder(name string) bool {
 	if !ok {
 		return false
 	}
-	info, err := os.Stat(filepath.Join(folder.Dir(), name))
+	info, err := os.Stat(filepath.Join(folder.Path(), name))
 	return err == nil && info.IsDir()
 }
 

@@ -3,6 +3,7 @@ package ckpt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
@@ -64,6 +65,9 @@ func (m *Manager) onOtherBranch(i int) bool {
 // after the next one.
 func (m *Manager) sweep(ctx context.Context) error {
 	m.stays = nil
+	if m.displaced() {
+		return fmt.Errorf("ckpt: directory %s: nothing is removed: %w", m.dir.dir, errDisplaced)
+	}
 	m.noteBranches(ctx)
 	verdicts, last := m.plan(ctx)
 	m.warnMetrics(verdicts)
@@ -77,7 +81,7 @@ func (m *Manager) sweep(ctx context.Context) error {
 			since = len(kept)
 			m.log.Info("no longer looked after", "checkpoint", v.Name, "reason", v.Reasons[0])
 		case ActionRemove:
-			if !m.discard(ctx, v.Name) {
+			if !m.nameLatest(ctx, v.Name) || !m.discard(ctx, v.Name) {
 				kept = append(kept, m.list[i])
 			}
 		}
@@ -90,7 +94,25 @@ func (m *Manager) sweep(ctx context.Context) error {
 	}
 	m.list, m.lastPreserved = kept, last
 	m.show()
-	return m.writeState(ctx)
+	if err := m.writeState(ctx); err != nil {
+		return err
+	}
+	m.dropMarks(ctx)
+	return nil
+}
+
+// nameLatest has the state file name the latest checkpoint before the one goes that it
+// names now, if that is another.
+func (m *Manager) nameLatest(ctx context.Context, goes string) bool {
+	if goes != m.outdated {
+		return true
+	}
+	if err := m.writeState(ctx); err != nil {
+		m.log.Warn("a checkpoint stays, because the state file that names it cannot be written", "checkpoint", goes, "error", err)
+		m.stays = errors.Join(m.stays, err)
+		return false
+	}
+	return true
 }
 
 // warnMetrics tells once that a checkpoint goes although KeepBest may have been meant

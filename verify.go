@@ -19,7 +19,8 @@ func (v *Verified) OK() bool { return len(v.Problems) == 0 }
 // it checks the index against itself and against the files, and the object
 // graph. The path is what Open takes. What is wrong with the checkpoint is in
 // the result; the error says that there is none, or that it cannot be looked at.
-// Memory is bounded whatever the size of the tensors.
+// Memory is bounded whatever the size of the tensors. A checkpoint that is written
+// over meanwhile, as by Manager.SaveNumber, is verified anew, ten times at most.
 //
 // Damage to bytes of the index that nothing reads is a problem too, whose text
 // says that no value is affected: FindGood, Manager.Resume and everything that
@@ -46,14 +47,26 @@ func Verify(ctx context.Context, path string, o *VerifyOptions) (*Verified, erro
 }
 
 // verify checks one checkpoint, with the bytes that nothing reads if unread is set.
+// One that is written over meanwhile is looked at again.
 func verify(ctx context.Context, at place, o *VerifyOptions, unread bool) (*Verified, error) {
-	v := &Verified{Prefix: at.prefix, at: at}
-	defer v.recognise(ctx, at)
 	unpin, err := pin(ctx, at)
 	if err != nil {
-		return v, err
+		return &Verified{Prefix: at.prefix, at: at}, err
 	}
 	defer unpin()
+	for tried := 0; ; tried++ {
+		v, again, err := verifyOnce(ctx, at, o, unread, tried < overtaken)
+		if !again {
+			v.recognise(ctx, at)
+			return v, err
+		}
+	}
+}
+
+// verifyOnce checks what is there now. again says that something is wrong with what
+// is there no more, and is never set unless mayAgain is.
+func verifyOnce(ctx context.Context, at place, o *VerifyOptions, unread, mayAgain bool) (v *Verified, again bool, err error) {
+	v = &Verified{Prefix: at.prefix, at: at}
 	rd, err := bundle.Open(ctx, at.bucket, at.name, nil)
 	if err != nil {
 		v.Problems = append(v.Problems, problemAt(err, at))
@@ -62,10 +75,13 @@ func verify(ctx context.Context, at place, o *VerifyOptions, unread bool) (*Veri
 		defer rd.Close()
 		err = v.check(ctx, rd, at, o, unread)
 	}
+	if err == nil && mayAgain && v.outdated(ctx, rd) {
+		return v, true, nil
+	}
 	if err == nil && o.Explain {
 		err = v.explain(ctx, rd)
 	}
-	return v, err
+	return v, false, err
 }
 
 // check does what verify promises for a checkpoint that is open.

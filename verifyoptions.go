@@ -28,7 +28,8 @@ type VerifyOptions struct {
 	// CorruptError's Explanation. It takes milliseconds for each such problem.
 	Explain bool
 	// Progress is called as tensors are checked, with the bytes done so far of
-	// one checkpoint and in all; nil is silent.
+	// one checkpoint and in all; nil is silent. Where a checkpoint is written over
+	// meanwhile, they begin again with the new one.
 	Progress func(prefix string, done, total int64)
 }
 

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	mathrand "math/rand/v2"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/ckpt-go/ckpt/storage"
@@ -136,9 +135,6 @@ func (c *Claim) Release() {
 	c.held.release()
 	c.held = nil
 }
-
-// isFull tells whether there was no room, as for one more name.
-func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // check is errTaken for a claim that was taken over.
 func (c *claim) check(ctx context.Context) error {

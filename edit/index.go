@@ -22,9 +22,16 @@ type index struct {
 	lost   []*ckpt.CorruptError
 }
 
+// What all names of an index may take, beside its size, as for a bundle.Reader.
+const (
+	namesBase   = 1 << 20
+	namesFactor = 32
+)
+
 // parseIndex reads the entries that are intact.
 func parseIndex(data []byte) *index {
 	x := new(index)
+	names, limit := 0, namesBase+namesFactor*len(data)
 	lose := func(err error) {
 		c := *ckpt.ProblemOf(err)
 		x.lost = append(x.lost, &c)
@@ -33,6 +40,12 @@ func parseIndex(data []byte) *index {
 		if err != nil {
 			lose(err)
 			continue
+		}
+		// A key stands in a file by what it does not share with the one before.
+		limit += namesFactor * len(e.Value)
+		if names += len(e.Key); names > limit {
+			lose(fault.Corrupt(fault.KindEntry, "the names of tensors are too long for a file of this size"))
+			return x
 		}
 		if len(e.Key) == 0 {
 			h, err := bundle.DecodeHeader(e.Value)
@@ -94,10 +107,11 @@ func untouched(data []byte) bool {
 // readIndex finds out what the index was. It leaves its bytes in the overlay.
 func (j *job) readIndex(ctx context.Context) error {
 	name := bundle.IndexName(j.from.name)
-	data, err := readAll(ctx, j.from.bucket, name)
-	if err != nil && (ctx.Err() != nil || !errors.Is(err, fs.ErrNotExist)) {
+	data, err := j.readSource(ctx)
+	if err != nil {
 		return err
 	}
+	j.found = data
 	if j.recorded, err = ckpt.RecordedMetadata(ctx, j.from.prefix, j.o.open()); err != nil {
 		j.recorded = nil
 		switch {
@@ -113,10 +127,38 @@ func (j *job) readIndex(ctx context.Context) error {
 		if data, err = j.repairIndex(ctx, data); err != nil {
 			return err
 		}
+	} else if j.meta == nil && len(j.recorded) > 0 {
+		j.out.MetadataProblem = otherIndex(j.from)
 	}
 	j.indexBytes = data
 	j.over.put(name, data)
 	return nil
+}
+
+// otherIndex says that the metadata, and the SHA-256 in it, count for nothing.
+func otherIndex(at place) *ckpt.CorruptError {
+	c := fault.Corrupt(fault.KindMissing, "it belongs to another checkpoint that had this name, or this index does: none of its SHA-256 is compared")
+	c.File = baseName(at.name) + metadataSuffix
+	return c
+}
+
+// readSource reads the index of the source, nil if there is none.
+func (j *job) readSource(ctx context.Context) ([]byte, error) {
+	data, err := readAll(ctx, j.from.bucket, bundle.IndexName(j.from.name), maxIndex)
+	if err != nil && ctx.Err() == nil && errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return data, err
+}
+
+// checkInPlace makes sure that the source is what it was: what looks like damage may
+// be a program that writes over it, or removes it.
+func (j *job) checkInPlace(ctx context.Context) error {
+	now, err := j.readSource(ctx)
+	if err == nil && !bytes.Equal(now, j.found) {
+		err = bundle.ErrReplaced
+	}
+	return err
 }
 
 // bind looks for the metadata of an index.
@@ -143,8 +185,8 @@ func (j *job) repairIndex(ctx context.Context, data []byte) ([]byte, error) {
 		j.bind(fresh)
 		return fresh, err
 	}
-	if fixed := j.flipIndex(data); fixed != nil {
-		return fixed, nil
+	if fixed := j.flipIndex(ctx, data); fixed != nil || ctx.Err() != nil {
+		return fixed, ctx.Err()
 	}
 	out.How, out.Lost = Salvaged, j.index.lost
 	for _, p := range out.Lost {
@@ -165,7 +207,7 @@ func (j *job) indexOfDonor(ctx context.Context) ([]byte, error) {
 		if len(j.recorded) == 0 {
 			break
 		}
-		data, err := readAll(ctx, j.donors[i].bucket, bundle.IndexName(j.donors[i].name))
+		data, err := readAll(ctx, j.donors[i].bucket, bundle.IndexName(j.donors[i].name), maxIndex)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -198,7 +240,7 @@ func (j *job) headerOfDonor(ctx context.Context) error {
 		h := rd.Header()
 		rd.Close()
 		if shards[int(h.NumShards)] && len(shards) == 1 && len(j.index.items) > 0 {
-			j.index.header = &h
+			j.index.header, j.out.Index.Donor = &h, d.prefix
 			return nil
 		}
 	}
@@ -211,8 +253,8 @@ func (j *job) headerOfDonor(ctx context.Context) error {
 // flipIndex looks for single flipped bits, one in each damaged block, that give an
 // index with a recorded SHA-256. Without such a record the one solution there is
 // counts if the risk is accepted.
-func (j *job) flipIndex(data []byte) []byte {
-	s := &indexSearch{j: j, budget: 256}
+func (j *job) flipIndex(ctx context.Context, data []byte) []byte {
+	s := &indexSearch{j: j, ctx: ctx, budget: 256}
 	s.try(bytes.Clone(data), nil, 0)
 	found := s.confirmed
 	how := FlippedBack
@@ -231,6 +273,7 @@ func (j *job) flipIndex(data []byte) []byte {
 // indexSearch tries the candidates of each damaged block.
 type indexSearch struct {
 	j         *job
+	ctx       context.Context
 	budget    int
 	confirmed []byte // has a recorded SHA-256
 	only      []byte // the last that is whole
@@ -240,7 +283,7 @@ type indexSearch struct {
 }
 
 func (s *indexSearch) try(data []byte, flips []ckpt.Flip, chance float64) {
-	if s.budget--; s.budget < 0 || s.confirmed != nil {
+	if s.budget--; s.budget < 0 || s.confirmed != nil || s.ctx.Err() != nil {
 		return
 	}
 	x := parseIndex(data)

@@ -267,11 +267,11 @@ func (j *job) settle(ctx context.Context, name string, pieces []*piece) error {
 		}
 	}
 	for _, p := range broken {
-		if recorded || !j.settleAlone(p) {
+		if recorded || !j.settleAlone(ctx, p) {
 			p.fate.How, p.fate.Help = LeftOut, j.help(p)
 		}
 	}
-	return nil
+	return ctx.Err()
 }
 
 // combine applies one way for each piece, so that the whole is right.
@@ -314,24 +314,31 @@ func (p *piece) take(c *change) {
 }
 
 // settleAlone chooses a donor, or the only flipped bit if the risk is accepted.
-func (j *job) settleAlone(p *piece) bool {
-	bits := 0
+func (j *job) settleAlone(ctx context.Context, p *piece) bool {
+	var lent, bits []*change
 	for i := range p.ways {
-		c := &p.ways[i]
-		if c.other.from == nil {
-			bits++
-			continue
+		if c := &p.ways[i]; c.other.from != nil {
+			lent = append(lent, c)
+		} else {
+			bits = append(bits, c)
 		}
+	}
+	for _, c := range lent {
+		if !lent[0].other.equal(ctx, c.other) {
+			p.disputed = true
+			return false
+		}
+	}
+	for _, c := range lent {
 		if _, ok := c.apply(); ok {
 			p.take(c)
 			return true
 		}
 	}
-	if !j.o.AcceptRisk || bits != 1 || p.item.Entry.Size > riskLimit {
+	if !j.o.AcceptRisk || len(bits) != 1 || p.item.Entry.Size > riskLimit {
 		return false
 	}
-	c := &p.ways[len(p.ways)-1]
-	c.apply()
-	p.take(c)
+	bits[0].apply()
+	p.take(bits[0])
 	return true
 }

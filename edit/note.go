@@ -1,6 +1,9 @@
 package edit
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
 	"unicode/utf8"
 
 	"github.com/ckpt-go/ckpt"
@@ -16,8 +19,8 @@ type Note struct {
 	Flips     []FlipNote   `json:"flips,omitempty"`      // of the index
 	Chance    float64      `json:"chance,omitempty"`     // of the index
 	Tensors   []TensorNote `json:"tensors,omitempty"`
-	// Unlisted counts the tensors that were left out and are not listed, beyond a
-	// thousand. All that were changed are listed.
+	// Unlisted counts the damaged tensors for which there was no room, or that were left
+	// out beyond a thousand. All that are at risk are listed.
 	Unlisted int `json:"unlisted,omitempty"`
 }
 
@@ -38,25 +41,67 @@ type FlipNote struct {
 	Bit    int    `json:"bit"`
 }
 
-const mostLeftOut = 1000
+// Metadata holds mostSaid bytes besides digests, of which a note takes half at most
+// and leaves what other values need, with some slack.
+const (
+	mostSaid    = 1 << 20
+	saidSlack   = 64 << 10
+	mostLeftOut = 1000
+)
 
-func noteOf(r *Repaired) *Note {
-	n := &Note{From: baseOf(r.From), Index: r.Index.How, LostParts: len(r.Index.Lost), Donor: baseOf(r.Index.Donor), Flips: flipsOf(r.Index.Flips), Chance: r.Index.Chance}
-	left := 0
-	for _, t := range r.Tensors {
-		if t.How == LeftOut {
-			if left++; left > mostLeftOut {
-				n.Unlisted++
-				continue
-			}
-		}
-		note := TensorNote{Name: t.Name, How: t.How, Donor: baseOf(t.Donor), Flips: flipsOf(t.Flips), Chance: t.Chance}
-		if !utf8.ValidString(t.Name) {
-			note.Name, note.NameB64 = "", []byte(t.Name)
-		}
-		n.Tensors = append(n.Tensors, note)
+// noteRoom is how many bytes the list of a note may have beside what m says.
+func noteRoom(m *ckpt.Metadata) int {
+	room := mostSaid - saidSlack
+	if m != nil {
+		said, _ := json.Marshal([]any{m.Values, m.Metrics})
+		room -= len(said)
 	}
-	return n
+	return min(room, mostSaid/2)
+}
+
+// noteOf is the note of a repair whose list has room for so many bytes of JSON.
+func noteOf(r *Repaired, room int) (*Note, error) {
+	n := &Note{From: baseOf(r.From), Index: r.Index.How, LostParts: len(r.Index.Lost), Donor: baseOf(r.Index.Donor), Flips: flipsOf(r.Index.Flips), Chance: r.Index.Chance}
+	notes := make([]TensorNote, len(r.Tensors))
+	listed := make([]bool, len(r.Tensors))
+	list := func(i int) bool {
+		notes[i] = noteTensor(&r.Tensors[i])
+		text, err := json.Marshal(&notes[i])
+		if err != nil || len(text)+1 > room {
+			return false
+		}
+		room -= len(text) + 1
+		listed[i] = true
+		return true
+	}
+	for i := range r.Tensors {
+		if r.Tensors[i].How == AtRisk && !list(i) {
+			return nil, fmt.Errorf("metadata has no room to say of all tensors what risk was taken: %w", errors.ErrUnsupported)
+		}
+	}
+	left := 0
+	for i := range r.Tensors {
+		if r.Tensors[i].How == LeftOut {
+			left++
+		}
+		if !listed[i] && (r.Tensors[i].How == LeftOut && left > mostLeftOut || !list(i)) {
+			n.Unlisted++
+		}
+	}
+	for i := range notes {
+		if listed[i] {
+			n.Tensors = append(n.Tensors, notes[i])
+		}
+	}
+	return n, nil
+}
+
+func noteTensor(t *TensorRepair) TensorNote {
+	note := TensorNote{Name: t.Name, How: t.How, Donor: baseOf(t.Donor), Flips: flipsOf(t.Flips), Chance: t.Chance}
+	if !utf8.ValidString(t.Name) {
+		note.Name, note.NameB64 = "", []byte(t.Name)
+	}
+	return note
 }
 
 // baseOf leaves the folders out, which mean nothing elsewhere.

@@ -1,6 +1,7 @@
 package edit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -92,6 +93,32 @@ type replacement struct {
 	at     int64 // in from
 }
 
+// equal tells whether two ranges that may replace each other have the same bytes. One
+// that cannot be read has not.
+func (r *replacement) equal(ctx context.Context, other replacement) bool {
+	if r.from == other.from && r.at == other.at {
+		return true
+	}
+	a, b := make([]byte, min(r.n, 64<<10)), make([]byte, min(r.n, 64<<10))
+	for off := int64(0); off < r.n; {
+		n := min(int64(len(a)), r.n-off)
+		for _, from := range []struct {
+			io.ReaderAt
+			p  []byte
+			at int64
+		}{{r.from, a, r.at}, {other.from, b, other.at}} {
+			if got, _ := from.ReadAt(from.p[:n], from.at+off); int64(got) < n || ctx.Err() != nil {
+				return false
+			}
+		}
+		if !bytes.Equal(a[:n], b[:n]) {
+			return false
+		}
+		off += n
+	}
+	return true
+}
+
 // view is an open patched file.
 type view struct{ *patched }
 
@@ -101,22 +128,33 @@ func (v view) Size() int64  { return v.size }
 // replace puts a range in place, and returns what takes it away again. ok is false
 // if another one is in the way.
 func (p *patched) replace(r replacement) (undo func(), ok bool) {
-	i, _ := slices.BinarySearchFunc(p.replaced, r.off, func(r replacement, off int64) int {
-		if r.off < off {
-			return -1
-		}
-		return 1
-	})
+	i := p.from(r.off)
 	if r.n > 0 && (i > 0 && p.replaced[i-1].off+p.replaced[i-1].n > r.off || i < len(p.replaced) && r.off+r.n > p.replaced[i].off) {
 		return nil, false
 	}
-	before := *p
-	before.replaced = slices.Clone(p.replaced)
+	size, lent := p.size, p.lent
 	if r.n > 0 {
 		p.replaced = slices.Insert(p.replaced, i, r)
 	}
 	p.lent, p.size = true, max(p.size, r.off+r.n)
-	return func() { p.replaced, p.size, p.lent = before.replaced, before.size, before.lent }, true
+	return func() {
+		if r.n > 0 {
+			p.replaced = slices.Delete(p.replaced, i, i+1)
+		}
+		p.size, p.lent = size, lent
+	}, true
+}
+
+// room is how many bytes there are: of the file, and of what was lent, with a gap
+// before each.
+func (p *patched) room() (n int64) {
+	if p.base != nil {
+		n = p.base.Size()
+	}
+	for _, r := range p.replaced {
+		n += r.n + gap
+	}
+	return n
 }
 
 // flip flips a bit, or flips it back; bits are counted from the beginning of the
@@ -165,17 +203,27 @@ func (v view) ReadAt(b []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
+// from is the first replaced range that does not begin before an offset.
+func (p *patched) from(off int64) int {
+	i, _ := slices.BinarySearchFunc(p.replaced, off, func(r replacement, off int64) int {
+		if r.off < off {
+			return -1
+		}
+		return 1
+	})
+	return i
+}
+
 // part is what of b comes from one place, and which; nil is the file itself.
 func (p *patched) part(b []byte, pos int64) ([]byte, *replacement) {
-	for i := range p.replaced {
-		r := &p.replaced[i]
-		switch {
-		case r.off+r.n <= pos:
-			continue
-		case r.off > pos:
-			return b[:min(int64(len(b)), r.off-pos)], nil
+	i := p.from(pos + 1)
+	if i > 0 {
+		if r := &p.replaced[i-1]; r.off+r.n > pos {
+			return b[:min(int64(len(b)), r.off+r.n-pos)], r
 		}
-		return b[:min(int64(len(b)), r.off+r.n-pos)], r
+	}
+	if i < len(p.replaced) {
+		b = b[:min(int64(len(b)), p.replaced[i].off-pos)]
 	}
 	return b, nil
 }

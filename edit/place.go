@@ -1,6 +1,7 @@
 package edit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/ckpt-go/ckpt"
 	"github.com/ckpt-go/ckpt/bundle"
+	"github.com/ckpt-go/ckpt/internal/fault"
 	"github.com/ckpt-go/ckpt/storage"
 	"github.com/ckpt-go/ckpt/storage/local"
 )
@@ -67,14 +69,30 @@ func neighbours(ctx context.Context, of place) (all []place, err error) {
 	return all, nil
 }
 
-// readAll reads a whole file.
-func readAll(ctx context.Context, b storage.Bucket, name string) ([]byte, error) {
+// maxIndex and maxState bound what is read of an index and of a state file: a file may
+// claim any size. Of an index that is a million tensors with long names, twice.
+const (
+	maxIndex = 256 << 20
+	maxState = 64 << 20
+)
+
+// readAll reads a whole file, if it has no more bytes than that.
+func readAll(ctx context.Context, b storage.Bucket, name string, most int64) ([]byte, error) {
 	f, err := b.Open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.NewSectionReader(f, 0, f.Size()))
+	if f.Size() > most {
+		c := fault.Corrupt(fault.KindFormat, "%d bytes; a repair reads at most %d", f.Size(), most)
+		c.File = baseName(name)
+		return nil, c
+	}
+	data := make([]byte, f.Size())
+	if n, err := f.ReadAt(data, 0); n < len(data) {
+		return nil, cmp.Or(err, io.ErrUnexpectedEOF)
+	}
+	return data, nil
 }
 
 // checkSource refuses what cannot be repaired at all.
@@ -107,4 +125,74 @@ func checkSource(ctx context.Context, at place) error {
 		}
 	}
 	return fmt.Errorf("there are no files of this checkpoint: %w", errors.Join(ckpt.ErrNoCheckpoint, fs.ErrNotExist))
+}
+
+// checkTarget refuses a prefix that is not free, and the source, also by another
+// path, which looks free if it lost its index.
+func (j *job) checkTarget(ctx context.Context) error {
+	if err := bundle.CheckFree(ctx, j.to.bucket, j.to.name); err != nil {
+		return err
+	}
+	for info, err := range j.to.bucket.List(ctx, j.to.name+".") {
+		if errors.Is(err, fs.ErrNotExist) {
+			break // no folder, no files
+		}
+		if err != nil {
+			return err
+		}
+		p, _, _, ok := bundle.ParseDataName(info.Name)
+		if !ok || p != j.to.name {
+			continue
+		}
+		own, err := j.isSource(ctx, info.Name)
+		if err != nil {
+			return err
+		}
+		if own {
+			return fmt.Errorf("it is the checkpoint to be repaired, which is not changed; give a new name: %w", fs.ErrExist)
+		}
+	}
+	return nil
+}
+
+// isSource tells whether a data file of the new checkpoint is one of the source.
+func (j *job) isSource(ctx context.Context, name string) (bool, error) {
+	if j.o.Bucket != nil {
+		return j.from.name == j.to.name, nil
+	}
+	a, err := j.to.bucket.Open(ctx, name)
+	if err != nil {
+		return false, err
+	}
+	defer a.Close()
+	b, err := j.from.bucket.Open(ctx, j.from.name+strings.TrimPrefix(name, j.to.name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer b.Close()
+	s, ok := a.(storage.SameFiler)
+	return ok && s.SameFile(b), nil
+}
+
+// checkLeft refuses data files without an index that this repair would not write.
+func (j *job) checkLeft(ctx context.Context, l *layout) error {
+	for info, err := range j.to.bucket.List(ctx, j.to.name+".") {
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		p, shard, shards, ok := bundle.ParseDataName(info.Name)
+		if !ok || p != j.to.name {
+			continue
+		}
+		if shards != len(l.shards) || info.Size != l.size(shard) {
+			return bundle.LostIndex(info.Name)
+		}
+	}
+	return nil
 }

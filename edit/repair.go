@@ -3,7 +3,6 @@ package edit
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -110,7 +109,8 @@ func (r *Repaired) Complete() bool { return len(r.Index.Lost) == 0 && len(r.Left
 
 // Repair writes a new checkpoint at the prefix to with all that can be had of the
 // one at from, which may be damaged or not; both are exact prefixes. A prefix to that
-// has a checkpoint is fs.ErrExist. The source, and donors, are only read. The new
+// has a checkpoint is fs.ErrExist, and so is one that has data files without an index,
+// unless a repair like this one left them when it was killed. The source, and donors, are only read. The new
 // checkpoint is there complete or not at all, as one that is saved; before it can be
 // seen it is read back and verified.
 //
@@ -154,10 +154,12 @@ type job struct {
 	lent       []storage.File // of donors, open until the end
 	recorded   []*ckpt.Metadata
 	meta       *ckpt.Metadata // that of the index, nil if there is none
+	found      []byte         // the index of the source as it was found
 	index      *index
 	indexBytes []byte
 	pieces     []*piece
 	sliced     []*bundle.Item               // entries of tensors that are stored in slices
+	said       *Note                        // for the new metadata
 	refused    error                        // why a donor could not help, the first of them
 	sums       map[string][sha256.Size]byte // of tensors, as recorded
 }
@@ -167,8 +169,8 @@ func (j *job) run(ctx context.Context) error {
 	if err := checkSource(ctx, j.from); err != nil {
 		return err
 	}
-	if there, err := bundle.Exists(ctx, j.to.bucket, j.to.name); err != nil || there {
-		return errors.Join(err, fmt.Errorf("there is a checkpoint %s; give a new name: %w", fault.Printable(j.to.prefix), fs.ErrExist))
+	if err := j.checkTarget(ctx); err != nil {
+		return fmt.Errorf("to %s: %w", fault.Printable(j.to.prefix), err)
 	}
 	if err := j.findDonors(ctx); err != nil {
 		return err
@@ -180,10 +182,17 @@ func (j *job) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if j.o.DryRun {
-		return nil
+	l, err := j.plan(ctx)
+	if err != nil {
+		return err
 	}
-	return j.write(ctx)
+	if err := j.checkLeft(ctx, l); err != nil {
+		return fmt.Errorf("to %s: %w", fault.Printable(j.to.prefix), err)
+	}
+	if j.said, err = noteOf(j.out, noteRoom(j.meta)); err != nil || j.o.DryRun {
+		return err
+	}
+	return j.write(ctx, l)
 }
 
 func (j *job) close() {
@@ -197,8 +206,12 @@ func (j *job) close() {
 func (j *job) findDonors(ctx context.Context) (err error) {
 	for _, prefix := range j.o.Donors {
 		d := j.o.at(prefix)
-		if there, err := bundle.Exists(ctx, d.bucket, d.name); err != nil || !there {
-			return fmt.Errorf("donor %s: %w", fault.Printable(prefix), errors.Join(err, errors.New("there is no checkpoint"), fs.ErrNotExist))
+		there, err := bundle.Exists(ctx, d.bucket, d.name)
+		if err == nil && !there {
+			err = fmt.Errorf("there is no checkpoint: %w", fs.ErrNotExist)
+		}
+		if err != nil {
+			return fmt.Errorf("donor %s: %w", fault.Printable(prefix), err)
 		}
 		j.donors = append(j.donors, d)
 	}
@@ -210,7 +223,7 @@ func (j *job) findDonors(ctx context.Context) (err error) {
 
 // conclude notes what became of each piece, and refuses what must not be left out
 // silently.
-func (j *job) conclude(context.Context) error {
+func (j *job) conclude(ctx context.Context) error {
 	r := j.out
 	for _, p := range j.pieces {
 		if p.err == nil {
@@ -218,6 +231,11 @@ func (j *job) conclude(context.Context) error {
 			continue
 		}
 		r.Tensors = append(r.Tensors, p.fate)
+	}
+	if len(r.Tensors) > 0 {
+		if err := j.checkInPlace(ctx); err != nil {
+			return err
+		}
 	}
 	switch {
 	case r.Complete():

@@ -104,7 +104,7 @@ func (s *restate) run(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	text, err := readAll(ctx, s.bucket, s.base+stateFile)
+	text, err := readAll(ctx, s.bucket, s.base+stateFile, maxState)
 	if err != nil && (ctx.Err() != nil || !errors.Is(err, fs.ErrNotExist)) {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math"
 	"syscall"
 
 	"github.com/ckpt-go/ckpt"
@@ -20,6 +21,8 @@ type piece struct {
 	fate   TensorRepair
 	ways   []change // that make it fit its entry
 	fault  bool     // of the entry, which no bytes can fit
+	// disputed says that donors have different bytes, which all fit.
+	disputed bool
 }
 
 // tensorOf is the name of the tensor that an entry belongs to.
@@ -112,7 +115,9 @@ func (j *job) again(ctx context.Context, p *piece, rd *bundle.Reader) error {
 // damaged notes what is wrong.
 func (p *piece) damaged(err error, rd *bundle.Reader) {
 	problem := *ckpt.ProblemOf(err)
-	p.fault = p.fault || problem.Kind == fault.KindUnsupported
+	inIndex := problem.Kind == fault.KindEntry && problem.File == baseName(bundle.IndexName(rd.Prefix()))
+	e := &p.item.Entry
+	p.fault = p.fault || problem.Kind == fault.KindUnsupported || inIndex || e.Size > 0 && e.Offset > math.MaxInt64-e.Size
 	if problem.File == "" {
 		problem.File = rd.DataFile(p.item.Entry.Shard)
 	}
@@ -247,6 +252,8 @@ func (j *job) help(p *piece) string {
 	_, recorded := j.sums[p.tensor]
 	switch {
 	case len(p.ways) == 0:
+	case p.disputed:
+		text = fmt.Sprintf("other checkpoints have different bytes with the CRC-32C %08x", e.CRC)
 	case recorded:
 		text += "; what its CRC-32C suggests does not have the recorded SHA-256"
 	case bits > 1:

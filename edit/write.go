@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/ckpt-go/ckpt"
 	"github.com/ckpt-go/ckpt/bundle"
+	"github.com/ckpt-go/ckpt/internal/fault"
 )
 
 // maxShards bounds the files that a damaged header can ask for.
@@ -29,6 +31,14 @@ type segment struct {
 	off, n int64
 }
 
+// size is how long a data file gets.
+func (l *layout) size(shard int) (n int64) {
+	for _, s := range l.shards[shard] {
+		n += s.n
+	}
+	return n
+}
+
 // plan lays the new checkpoint out: as the old one if all of it is there, otherwise
 // what is left one behind the other.
 func (j *job) plan(ctx context.Context) (*layout, error) {
@@ -39,7 +49,7 @@ func (j *job) plan(ctx context.Context) (*layout, error) {
 	defer rd.Close()
 	shards := rd.Header().NumShards
 	if shards < 0 || shards > maxShards {
-		return nil, fmt.Errorf("%d data files are too many", shards)
+		return nil, fault.Corrupt(fault.KindEntry, "its index speaks of %d data files, and a repair writes %d at most", shards, maxShards)
 	}
 	l := &layout{items: j.kept(), index: j.indexBytes, shards: make([][]segment, shards)}
 	if j.out.Complete() {
@@ -49,7 +59,7 @@ func (j *job) plan(ctx context.Context) (*layout, error) {
 				l.shards[i] = []segment{{f, 0, f.size}}
 			}
 		}
-		return l, nil
+		return l, j.checkSize(l)
 	}
 	var order []*bundle.Item
 	for i := range l.items {
@@ -64,16 +74,39 @@ func (j *job) plan(ctx context.Context) (*layout, error) {
 		l.shards[e.Shard] = append(l.shards[e.Shard], segment{j.over.add(ctx, dataName(j.from, rd, e.Shard)), e.Offset, e.Size})
 		e.Offset, ends[e.Shard] = ends[e.Shard], ends[e.Shard]+e.Size
 	}
+	if err := j.checkSize(l); err != nil {
+		return nil, err
+	}
 	l.index, err = (&index{header: j.index.header, items: l.items}).encode()
 	return l, err
 }
 
-// write makes the new checkpoint.
-func (j *job) write(ctx context.Context) error {
-	l, err := j.plan(ctx)
-	if err != nil {
-		return err
+// gap is what may lie unused before a tensor, where nobody has its bytes: TensorFlow
+// leaves nothing, or what an alignment asks for.
+const gap = 4096
+
+// checkSize refuses an index that would have more written than there is to read: of
+// which tensors overlap, or lie far behind the end of their file.
+func (j *job) checkSize(l *layout) error {
+	var want, have int64
+	for _, segments := range l.shards {
+		for i, s := range segments { // all of one file
+			if want += s.n; want < 0 {
+				want = math.MaxInt64
+			}
+			if i == 0 {
+				have += s.file.room()
+			}
+		}
 	}
+	if want <= have {
+		return nil
+	}
+	return fault.Corrupt(fault.KindOverlap, "the tensors of its index overlap, or lie far behind the end of their files: %d bytes would be written, and there are %d", want, have)
+}
+
+// write makes the new checkpoint.
+func (j *job) write(ctx context.Context, l *layout) error {
 	w, err := bundle.CreateRaw(ctx, j.to.bucket, j.to.name, len(l.shards))
 	if err != nil {
 		return err
@@ -206,6 +239,6 @@ func (j *job) note(l *layout, index bundle.FileDigest, data []bundle.FileDigest)
 	if m.Values = maps.Clone(m.Values); m.Values == nil {
 		m.Values = make(map[string]any)
 	}
-	m.Values["repair"] = noteOf(j.out)
+	m.Values["repair"] = j.said
 	return m
 }

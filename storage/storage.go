@@ -10,6 +10,7 @@ package storage
 import (
 	"context"
 	"io"
+	"io/fs"
 	"iter"
 	"strconv"
 	"time"
@@ -97,6 +98,15 @@ type Linker interface {
 // missing are made.
 type Locker interface {
 	Lock(ctx context.Context, folder string) (unlock func() error, err error)
+}
+
+// Identifier is a Bucket whose folders can be told apart whatever their names: on a
+// file system one folder may have many names, and a name may lead to another folder
+// than before, because of links, mounts and moves.
+type Identifier interface {
+	// Identify describes the folder that a name leads to now, for os.SameFile; "" is
+	// the bucket's own. One that does not exist is fs.ErrNotExist.
+	Identify(ctx context.Context, folder string) (fs.FileInfo, error)
 }
 
 // LockedError says that a lock is held.

@@ -22,7 +22,7 @@ func (b *Bucket) Changes(folder string) (changed <-chan struct{}, stop func(), e
 	}
 	// Not a blocking descriptor, so that Close ends a Read.
 	f := os.NewFile(uintptr(fd), "inotify")
-	if _, err := syscall.InotifyAddWatch(fd, filepath.Join(b.dir, filepath.FromSlash(folder)), changesMask); err != nil {
+	if _, err := syscall.InotifyAddWatch(fd, filepath.Join(b.path, filepath.FromSlash(folder)), changesMask); err != nil {
 		f.Close()
 		return nil, nil, b.fail("watch", folder, err)
 	}

@@ -169,6 +169,69 @@ func TestMadeFolderNotDurable(t *testing.T) {
 	wantFiles(t, b)
 }
 
+// unseen is a folder in which others make folders before this process does.
+type unseen struct{ folder }
+
+func (f unseen) Stat(string) (fs.FileInfo, error) { return nil, fs.ErrNotExist }
+
+// TestFolderMadeByOthers syncs above a folder that somebody else made just now: they may
+// not have come to it yet. It is theirs, and stays if that fails.
+func TestFolderMadeByOthers(t *testing.T) {
+	b := Open(t.TempDir(), nil)
+	if err := os.Mkdir(filepath.Join(b.dir, "x"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.makeInside(unseen{plain(b.dir)}, "create", "x"); err != nil {
+		t.Errorf("makeInside: %v", err)
+	}
+	dir := unseen{bad{folder: plain(b.dir), syncs: filepath.Join(b.dir, "missing")}}
+	if err := b.makeInside(dir, "create", "x"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("makeInside: got %v, want the error of the sync", err)
+	}
+	wantFiles(t, b, "x")
+}
+
+// meanwhile is a folder in which something happens just after a file was opened.
+type meanwhile struct {
+	folder
+	do func()
+}
+
+func (f meanwhile) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
+	file, err := f.folder.OpenFile(name, flag, perm)
+	f.do()
+	return file, err
+}
+
+// TestLeftoverThatIsNone has a writer publish or give up its file between the moment a
+// sweeper opens it and the moment it locks it: then it is no leftover.
+func TestLeftoverThatIsNone(t *testing.T) {
+	for name, end := range map[string]func(w *writer) error{
+		"published": func(w *writer) error { return w.Commit(context.Background()) },
+		"removed":   (*writer).Abort,
+		"another file of that name": func(w *writer) error {
+			return errors.Join(w.Abort(), os.WriteFile(filepath.Join(w.bucket.dir, w.temp), nil, 0o666))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := Open(t.TempDir(), nil)
+			w := start(t, b, "a", nil)
+			dir := meanwhile{plain(b.dir), func() {
+				if err := end(w); err != nil {
+					t.Error(err)
+				}
+			}}
+			f, err := openDead(dir, w.temp)
+			if !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("openDead: got %v, want fs.ErrNotExist", err)
+			}
+			if err == nil {
+				f.Close()
+			}
+		})
+	}
+}
+
 // TestSweepersAndWriters has sweepers remove all they find while writers
 // work. None may lose a file, and nothing may stay.
 func TestSweepersAndWriters(t *testing.T) {

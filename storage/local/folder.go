@@ -44,16 +44,16 @@ func (p plain) Close() error                           { return nil }
 // go on with a folder that was removed or replaced meanwhile.
 func (b *Bucket) folder(op, name string) (folder, error) {
 	if b.follow {
-		info, err := os.Stat(b.dir)
+		info, err := os.Stat(b.path)
 		if err == nil && !info.IsDir() {
 			err = errNotFolder
 		}
 		if err != nil {
 			return nil, b.fail(op, name, err)
 		}
-		return plain(b.dir), nil
+		return plain(b.path), nil
 	}
-	root, err := os.OpenRoot(b.dir)
+	root, err := os.OpenRoot(b.path)
 	if err != nil {
 		return nil, b.fail(op, name, err)
 	}
@@ -83,7 +83,7 @@ func (b *Bucket) make(op, name string) (folder, error) {
 // makeRoot makes the folder of the bucket and those above it.
 func (b *Bucket) makeRoot(op string) error {
 	var missing []string
-	at := filepath.Clean(b.dir)
+	at := filepath.Clean(b.path)
 	for {
 		_, err := os.Stat(at)
 		if err == nil {

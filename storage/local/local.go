@@ -47,10 +47,12 @@ type Options struct {
 	FollowLinks bool
 }
 
-// Bucket is a folder, and also a storage.GroupCommitter, Linker, Locker,
-// Syncer, Spacer, Notifier and Sweeper. It is safe for concurrent use, by several processes too.
+// Bucket is a folder, and also a storage.GroupCommitter, Linker, Locker, Claimer,
+// Identifier, Syncer, Spacer, Notifier and Sweeper. It is safe for concurrent use, by several processes too.
 type Bucket struct {
-	dir    string
+	dir    string // as it was given
+	work   string // the working directory of Open, if dir is relative to it
+	path   string // dir in work
 	follow bool
 
 	mu    sync.Mutex
@@ -64,27 +66,50 @@ var _ interface {
 	storage.Linker
 	storage.Locker
 	storage.Claimer
+	storage.Identifier
 	storage.Syncer
 	storage.Spacer
 	storage.Notifier
 	storage.Sweeper
 } = (*Bucket)(nil)
 
-// Open returns the bucket of the files in dir. It does no I/O: Create makes
-// the folder, and those above it, when they are missing.
+// Open returns the bucket of the files in dir. It looks for none of them: Create
+// makes the folder, and those above it, when they are missing. A relative dir is that
+// of the working directory of this moment, also when the program changes it later.
 func Open(dir string, o *Options) *Bucket {
-	b := &Bucket{dir: dir, dirty: make(map[string]bool)}
-	if dir == "" {
-		b.dir = "."
+	work := ""
+	if !filepath.IsAbs(dir) {
+		work = workingDir()
 	}
+	return open(work, dir, o)
+}
+
+func open(work, dir string, o *Options) *Bucket {
+	if dir == "" {
+		dir = "."
+	}
+	b := &Bucket{dir: dir, work: work, path: within(work, dir), dirty: make(map[string]bool)}
 	if o != nil {
 		b.follow = o.FollowLinks
 	}
 	return b
 }
 
-// Dir returns the folder as Open got it.
+// Beside is Open, but for a relative dir: it is that of the working directory in which
+// this bucket was opened.
+func (b *Bucket) Beside(dir string, o *Options) *Bucket {
+	if b.work == "" {
+		return Open(dir, o)
+	}
+	return open(b.work, dir, o)
+}
+
+// Dir returns the folder as Open got it, which is also how errors name it.
 func (b *Bucket) Dir() string { return b.dir }
+
+// Path returns where the folder is looked for: Dir, made absolute when it was opened.
+// Where the working directory had no path that leads there, it is Dir.
+func (b *Bucket) Path() string { return b.path }
 
 // Weak returns an error if a folder could not be synced because the file
 // system does not offer it. Files of such a folder may lose their names, not

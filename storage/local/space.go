@@ -14,7 +14,7 @@ func (b *Bucket) Free(ctx context.Context) (int64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	for at := filepath.Clean(b.dir); ; {
+	for at := filepath.Clean(b.path); ; {
 		n, ok, err := free(at)
 		up := filepath.Dir(at)
 		switch {

@@ -51,6 +51,7 @@ func Run(t *testing.T, newBucket func(t *testing.T) storage.Bucket) {
 		{"commit all fails", testCommitAllFails},
 		{"sync", testSync},
 		{"lock", testLock},
+		{"identify", testIdentify},
 		{"claim", testClaim},
 		{"leftovers", testLeftovers},
 	} {

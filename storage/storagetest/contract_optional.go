@@ -3,6 +3,7 @@ package storagetest
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"testing"
 
 	"github.com/ckpt-go/ckpt/storage"
@@ -125,6 +126,36 @@ func testSync(t *testing.T, b storage.Bucket) {
 	}
 	if err := s.Sync(t.Context()); err != nil {
 		t.Errorf("Sync: %v", err)
+	}
+}
+
+func testIdentify(t *testing.T, b storage.Bucket) {
+	known, ok := b.(storage.Identifier)
+	if !ok {
+		t.Skip("no storage.Identifier")
+	}
+	Put(t, b, "folder/a", "x")
+	Put(t, b, "other/a", "x")
+	identify := func(folder string) fs.FileInfo {
+		t.Helper()
+		info, err := known.Identify(t.Context(), folder)
+		if err != nil {
+			t.Fatalf("Identify(%q): %v", folder, err)
+		}
+		return info
+	}
+	for _, x := range []string{"", "folder", "other"} {
+		for _, y := range []string{"", "folder", "other"} {
+			if got := os.SameFile(identify(x), identify(y)); got != (x == y) {
+				t.Errorf("%q and %q are one: got %v, want %v", x, y, got, x == y)
+			}
+		}
+	}
+	if _, err := known.Identify(t.Context(), "missing"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing folder: got %v, want fs.ErrNotExist", err)
+	}
+	if _, err := known.Identify(t.Context(), "folder/a"); err == nil {
+		t.Error("a file: got no error")
 	}
 }
 
