@@ -81,8 +81,8 @@ func (c *Checkpoint) ready(ctx context.Context, o *SaveOptions) (turn, error) {
 	if o.Busy < BusyWait || o.Busy > BusyReplace {
 		return never, fmt.Errorf("ckpt: SaveOptions.Busy is %d; it must be BusyWait, BusySkip or BusyReplace", o.Busy)
 	}
-	if !o.Background && (o.Busy != BusyWait || o.Done != nil) {
-		return never, errors.New("ckpt: SaveOptions.Busy and Done are for saves in the background: set Background, too, or leave them out")
+	if !o.Background && o.Busy != BusyWait {
+		return never, errors.New("ckpt: SaveOptions.Busy is for saves in the background: set Background, too, or leave it out")
 	}
 	if !o.Background || o.Busy == BusyWait {
 		return alone, c.land(ctx)
@@ -105,6 +105,9 @@ func (c *Checkpoint) ready(ctx context.Context, o *SaveOptions) (turn, error) {
 func (c *Checkpoint) carryOut(prefix string, o *SaveOptions, k *cut, write func() error) (string, error) {
 	if !o.Background {
 		err := write()
+		if o.Done != nil {
+			o.Done(prefix, err)
+		}
 		if unrecorded := new(unrecordedError); err != nil && !errors.As(err, &unrecorded) {
 			prefix = ""
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/ckpt-go/ckpt/bundle"
 )
@@ -26,6 +27,12 @@ const markedEnd = 4 << 10
 // fingerprintOf looks at a checkpoint's index, and at the names of its data files
 // if they matter.
 func fingerprintOf(ctx context.Context, at place, data bool) (fingerprint, error) {
+	mark, _, err := fingerprintAndTime(ctx, at, data)
+	return mark, err
+}
+
+// fingerprintAndTime is fingerprintOf with the time of the newest of these files.
+func fingerprintAndTime(ctx context.Context, at place, data bool) (mark fingerprint, newest time.Time, err error) {
 	var b strings.Builder
 	folder := at.name[:len(at.name)-len(baseName(at.name))]
 	indexed := false
@@ -34,7 +41,7 @@ func fingerprintOf(ctx context.Context, at place, data bool) (fingerprint, error
 			break
 		}
 		if err != nil {
-			return "", err
+			return "", newest, err
 		}
 		isIndex := info.Name == bundle.IndexName(at.name) || info.Name == at.name
 		prefix, _, _, isData := bundle.ParseDataName(strings.TrimPrefix(info.Name, folder))
@@ -42,20 +49,23 @@ func fingerprintOf(ctx context.Context, at place, data bool) (fingerprint, error
 		indexed = indexed || isIndex
 		if isIndex || isData && data {
 			fmt.Fprintf(&b, "%q %d %d\n", info.Name, info.Size, info.ModTime.UnixNano())
+			if info.ModTime.After(newest) {
+				newest = info.ModTime
+			}
 		}
 	}
 	if !indexed {
 		if exists(ctx, at) {
-			return unmarked, nil
+			return unmarked, newest, nil
 		}
-		return "", nil
+		return "", newest, nil
 	}
 	end, err := endOf(ctx, at)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fingerprint(b.String()), nil // of the first format
+		return fingerprint(b.String()), newest, nil // of the first format
 	}
 	b.Write(end)
-	return fingerprint(b.String()), err
+	return fingerprint(b.String()), newest, err
 }
 
 // endOf reads the end of an index.

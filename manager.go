@@ -109,6 +109,7 @@ type Manager struct {
 	// What Resume found out about checkpoints of the directory, by name.
 	refusals refusals
 	branches branches
+	damage   map[any]knownDamage // by identity
 
 	warned     map[string]bool // metrics of KeepBest
 	warnedGrid bool            // that KeepEverySteps and SaveIfDue never meet
@@ -133,7 +134,8 @@ type Manager struct {
 	unstamped []Managed
 }
 
-// NewManager opens a directory of checkpoints, which need not exist yet. It
+// NewManager opens a directory of checkpoints, which need not exist yet; a relative one
+// is that of the working directory of this moment, whatever that is later. It
 // reads the state file, adopts the checkpoints a manager recorded there, and
 // changes nothing: what a crash left behind of checkpoints of its name, the
 // first save cleans up. A state file that cannot be understood is no error here:

@@ -1,6 +1,7 @@
 package ckpt_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/ckpt-go/ckpt"
 	"github.com/ckpt-go/ckpt/storage"
@@ -33,6 +35,11 @@ func TestManagerChdir(t *testing.T) {
 	m := newManager(t, p.Checkpoint, "model", &ckpt.ManagerOptions{MaxToKeep: 2})
 	saveSteps(t, p, m, 1, 2, 3)
 	t.Chdir(theirs)
+	r, err := ckpt.Open(t.Context(), "model/ckpt-2", nil) // theirs, which keeps none of ours
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
 	p.setStep(4)
 	if prefix, err := m.Save(t.Context(), nil); err != nil || prefix != "model/ckpt-4" {
 		t.Errorf("Save: got %q, %v, want model/ckpt-4", prefix, err)
@@ -49,9 +56,9 @@ func TestManagerChdir(t *testing.T) {
 	if err != nil || len(verdicts) != 2 {
 		t.Errorf("Prune: got %+v, %v, want two checkpoints", verdicts, err)
 	}
-	r, err := m.Resume(t.Context(), nil)
-	if err != nil || r.Prefix != "model/ckpt-4" {
-		t.Errorf("Resume: got %+v, %v, want model/ckpt-4", r, err)
+	resumed, err := m.Resume(t.Context(), nil)
+	if err != nil || resumed.Prefix != "model/ckpt-4" {
+		t.Errorf("Resume: got %+v, %v, want model/ckpt-4", resumed, err)
 	}
 	p.wantStep(t, 4)
 }
@@ -154,6 +161,7 @@ func TestReplacedDirectory(t *testing.T) {
 					wantFiles(t, dir, slices.Compact(want)...)
 					if how == "moved" {
 						wantFiles(t, filepath.Join(top, "old"), filesOf("ckpt-1", "ckpt-2")...)
+						wantLocked(t, filepath.Join(top, "old"), false)
 					}
 				})
 			}
@@ -172,12 +180,13 @@ func TestReplacedDuringSave(t *testing.T) {
 		m := newManager(t, p.Checkpoint, dir, &ckpt.ManagerOptions{MaxToKeep: 1})
 		saveSteps(t, p, m, 1)
 		var before []string
+		var state []byte
 		o := &ckpt.SaveOptions{Background: background, AfterWrite: []func(string) error{func(string) error {
 			replacements["moved"](t, top)
 			q := newProgram()
 			other := newManager(t, q.Checkpoint, dir, nil)
 			saveSteps(t, q, other, 11)
-			before = filesIn(t, dir)
+			before, state = filesIn(t, dir), readFile(t, filepath.Join(dir, "checkpoint"))
 			return other.Close()
 		}}}
 		_, err := m.Save(t.Context(), o)
@@ -190,10 +199,53 @@ func TestReplacedDuringSave(t *testing.T) {
 		if got := filesIn(t, dir); !slices.Equal(got, before) {
 			t.Errorf("the new directory: got %q, want %q", got, before)
 		}
+		if got := readFile(t, filepath.Join(dir, "checkpoint")); !bytes.Equal(got, state) {
+			t.Errorf("its state file: got %s, want %s", got, state)
+		}
 		saveSteps(t, p, m, 12)
 		wantManaged(t, m, "ckpt-3")
 		wantFiles(t, dir, filesOf("ckpt-3")...) // the other's was listed
 	}
+}
+
+// TestReplacedBesideSave asks for a save while another one is being written and the
+// directory has been moved away: it waits, and saves nothing where nothing is locked.
+func TestReplacedBesideSave(t *testing.T) {
+	skipWithoutLocks(t)
+	top, dir := replaceable(t, "moved")
+	synctest.Test(t, func(t *testing.T) {
+		p := newProgram()
+		m := newManager(t, p.Checkpoint, dir, nil)
+		saveSteps(t, p, m, 1)
+		goOn := make(chan bool)
+		o := &ckpt.SaveOptions{Background: true, Busy: ckpt.BusyReplace, AfterWrite: []func(string) error{func(string) error { <-goOn; return nil }}}
+		if _, err := m.Save(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		replacements["moved"](t, top)
+		saved := make(chan error, 1)
+		go func() {
+			_, err := m.Save(t.Context(), o)
+			saved <- err
+		}()
+		synctest.Wait()
+		if len(saved) > 0 {
+			t.Errorf("Save did not wait: %v", <-saved)
+		}
+		close(goOn)
+		if err := <-saved; err == nil || !strings.Contains(err.Error(), "moved, removed or replaced") {
+			t.Errorf("Save: got %v, want that the directory was replaced", err)
+		}
+		if fileExists(dir) {
+			t.Errorf("the new directory: got %q, want none", filesIn(t, dir))
+		}
+		saveSteps(t, p, m, 3)
+		wantLocked(t, dir, true)
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 // openWatched is a folder that calls open before a file of it is opened.

@@ -147,11 +147,11 @@ func TestManagerNames(t *testing.T) {
 }
 
 // TestForegroundOptions gives saves in the foreground what only those in the
-// background can do: an error, where nobody would be told.
+// background can do.
 func TestForegroundOptions(t *testing.T) {
 	b, p := newMem(), newProgram()
 	m := newManager(t, p.Checkpoint, "", &ckpt.ManagerOptions{Bucket: b})
-	for _, o := range []*ckpt.SaveOptions{{Busy: ckpt.BusySkip}, {Busy: ckpt.BusyReplace}, {Done: func(string, error) {}}} {
+	for _, o := range []*ckpt.SaveOptions{{Busy: ckpt.BusySkip}, {Busy: ckpt.BusyReplace}} {
 		_, saved := m.Save(t.Context(), o)
 		o.Bucket = b
 		_, written := p.Write(t.Context(), "w", o)

@@ -114,7 +114,9 @@ func (m *Manager) initialize(ctx context.Context) error {
 // refused, with the reason, and the next older one is tried. If there is no
 // checkpoint at all, Init is called and Prefix is empty; if there are some and
 // none is good, or nothing but a state file that cannot be used, that is an
-// error: nothing starts from scratch silently.
+// error: nothing starts from scratch silently. While the files of a damaged
+// checkpoint stay as they are, by names, sizes and times, a later Resume of this
+// Manager refuses it without reading it again.
 //
 // A checkpoint that does not fit the program (dtype, shape, objects without a
 // value) is an error, not a reason to go back; nothing is changed then. Values
@@ -224,6 +226,12 @@ func (a *attempts) first(ctx context.Context, d *directory, all iter.Seq2[candid
 // try restores one candidate. A refusal says that it cannot be had, but another
 // one may; an error, that no other would do.
 func (a *attempts) try(ctx context.Context, c candidate) (*Refusal, error) {
+	mark := settledMark(ctx, c.at)
+	if d, ok := a.m.known(c.at, mark); ok {
+		a.overwritten = append(a.overwritten, d.touched...)
+		a.refused(c.at, d.problem)
+		return &Refusal{c.at.prefix, d.problem}, nil
+	}
 	l := &loading{
 		c: a.m.checkpoint, at: c.at, options: &RestoreOptions{SkipSlotVariables: a.o.SkipSlotVariables, Rename: a.o.Rename, Cast: a.o.Cast, Only: a.o.Only}, counted: true, resumes: true,
 		inPlace: true, smallStaged: len(a.overwritten) == 0, keep: true, whole: true, complete: !a.o.AllowPartial, partial: a.o.AllowPartial, overwritten: a.overwritten,
@@ -232,6 +240,7 @@ func (a *attempts) try(ctx context.Context, c candidate) (*Refusal, error) {
 	if err == nil {
 		a.resumed.Prefix, a.resumed.Status = c.at.prefix, status
 		a.m.restored(c.at)
+		a.m.whole()
 		a.m.refusals, a.m.branches = a.refusals, branches{}
 		return nil, nil
 	}
@@ -245,6 +254,7 @@ func (a *attempts) try(ctx context.Context, c candidate) (*Refusal, error) {
 		p := problemAt(err, c.at)
 		refusal.Err = p
 		a.refused(c.at, p)
+		a.m.remember(ctx, c.at, knownDamage{mark, p, l.touched})
 	}
 	return refusal, nil
 }

@@ -63,11 +63,13 @@ type SaveOptions struct {
 	// Digests notes the SHA-256 of each file and tensor in the metadata, taken
 	// while they are written. VerifyOptions.Digests compares them.
 	Digests bool
-	// Done is called when a background save has ended, from the goroutine that
-	// wrote, and must not save, restore, wait or close. AfterWrite runs in
-	// that goroutine, too. Those of several saves are called one after the other,
-	// in the order of the saves; one that was replaced (BusyReplace) hears
-	// ErrReplaced. A save in the foreground tells its caller: with Done it is an error.
+	// Done is called once when the save has ended, with its prefix, also if it
+	// failed, and its error. A background save calls it from the goroutine that
+	// wrote, where AfterWrite runs, too; Done of several saves are called one after
+	// the other, in the order of the saves, and one that was replaced (BusyReplace)
+	// hears ErrReplaced. A save in the foreground calls it before Save returns the
+	// same error. It is not called where Save fails, or skips, before anything is
+	// written. It must not save, restore, wait or close.
 	Done func(prefix string, err error)
 }
 

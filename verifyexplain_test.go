@@ -62,6 +62,8 @@ func TestVerifyExplainsEachBit(t *testing.T) {
 		{"tensorflow-2.21.0-manager/checkpoints", "ckpt-7", 3},
 		{"tensorflow-2.21.0-shards", "cut", 7},
 		{"tensorflow-2.21.0-strings", "strings", 487},
+		{"tensorflow-2.21.0-names", "saver-5", 17},
+		{"tensorflow-2.21.0-dtypes", "dtypes", 53},
 	} {
 		t.Run(c.golden, func(t *testing.T) {
 			if raceDetector {
