@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"path/filepath"
 	"slices"
 
 	"github.com/ckpt-go/ckpt/bundle"
 	"github.com/ckpt-go/ckpt/storage"
-	"github.com/ckpt-go/ckpt/storage/local"
 	"github.com/ckpt-go/ckpt/tensor"
 )
 
@@ -99,7 +97,7 @@ func (c *Checkpoint) Save(ctx context.Context, prefix string, o *SaveOptions) (s
 		return "", fmt.Errorf("ckpt: saving %s: %w", prefix, err)
 	}
 	path := fmt.Sprintf("%s-%d", prefix, number)
-	at := o.locate(path)
+	at := locate(path, o.Bucket)
 	dir, _ := splitPath(path)
 	state, stateErr := NewState(dir, path, nil, nil, 0)
 	k, err := c.cut(ctx, at, o)
@@ -132,35 +130,12 @@ func (c *Checkpoint) Write(ctx context.Context, prefix string, o *SaveOptions) (
 	if when, err := c.ready(ctx, o); err != nil || when == never {
 		return "", err
 	}
-	at := o.locate(prefix)
+	at := locate(prefix, o.Bucket)
 	k, err := c.cut(ctx, at, o)
 	if err != nil {
 		return "", err
 	}
 	return c.carryOut(prefix, o, k, func() error { return k.write(ctx, at, o) })
-}
-
-// locate is the place of a save. One in the background stays where it is if the
-// program changes its working directory.
-func (o *SaveOptions) locate(prefix string) place {
-	at := locate(prefix, o.Bucket)
-	if o.Background && o.Bucket == nil {
-		at.bucket = fixed(at.bucket)
-	}
-	return at
-}
-
-// fixed is a folder by its absolute path; of other buckets it is the bucket.
-func fixed(b storage.Bucket) storage.Bucket {
-	folder, ok := b.(*local.Bucket)
-	if !ok || filepath.IsAbs(folder.Dir()) {
-		return b
-	}
-	abs, err := filepath.Abs(folder.Dir())
-	if err != nil {
-		return b // the working directory has no path
-	}
-	return openFolder(abs)
 }
 
 // fit takes the shape from a snapshot that knows it better than the spec, and

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"iter"
 	"strings"
 	"sync"
@@ -51,6 +52,7 @@ var _ interface {
 	storage.Linker
 	storage.Locker
 	storage.Claimer
+	storage.Identifier
 	storage.Syncer
 	storage.Spacer
 	storage.Sweeper
@@ -245,6 +247,15 @@ func (f *Faulty) Lock(ctx context.Context, name string) (unlock func() error, er
 		return nil, errors.Join(late, unlock())
 	}
 	return unlock, err
+}
+
+// Identify implements storage.Identifier. It never fails by itself.
+func (f *Faulty) Identify(ctx context.Context, folder string) (fs.FileInfo, error) {
+	inner, ok := f.inner.(storage.Identifier)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return inner.Identify(ctx, folder)
 }
 
 // Claim implements storage.Claimer.
